@@ -1,0 +1,78 @@
+/**
+ * @module The Bus contract: what is ordered, what is durable, what may repeat.
+ *
+ * Ordered: records of one partition are read in the order of their offsets; appends of one call keep their order within
+ * a partition. Durable: `append` resolves only after the records would survive a crash of the machine. At least once: a
+ * consumer that stops before it saved its position gets records again, so it must know the positions it has seen.
+ */
+
+import type { EpochMs } from "../clock.ts";
+
+/** The topics of the journey, in its order. */
+export const topics = [
+  "events", // what the collectors took in, keyed by runner, run or repository
+  "builds", // facts about runs, keyed by run
+  "matches", // matches a correlation waits for, keyed by (correlation, group key)
+  "lineage", // facts that tie runs to caches, artifacts and tokens
+  "alerts", // matches that want attention
+  "pages", // notices promised to sinks, keyed by incident
+  "documents", // what people will search, on its way to the store
+  "dead-letters", // what could not be read, with reason and original bytes
+] as const;
+export type Topic = (typeof topics)[number];
+
+/** The place of a record in its partition: 0, 1, 2, … */
+export type Offset = number;
+
+export interface NewRecord {
+  readonly topic: Topic;
+  /** Records with the same key land in the same partition. */
+  readonly key: string;
+  readonly value: Uint8Array;
+}
+
+export interface BusRecord {
+  readonly topic: Topic;
+  readonly partition: number;
+  readonly offset: Offset;
+  readonly key: string;
+  readonly value: Uint8Array;
+  /** When the bus took it in. */
+  readonly appendedAt: EpochMs;
+}
+
+/** What the bus calls while it consumes. One call at a time per consumer; the next waits for the promise. */
+export interface ConsumerHandler {
+  /** A partition is ours from now on: where to begin (the offset of the next record to read). */
+  assigned(topic: Topic, partition: number): Promise<Offset>;
+  /** A partition is no longer ours; nothing of it may be saved after this resolves. */
+  revoked(topic: Topic, partition: number): Promise<void>;
+  /** Records of one partition in order. A rejected promise delivers the same records again. */
+  batch(topic: Topic, partition: number, records: readonly BusRecord[]): Promise<void>;
+}
+
+export interface ConsumerSettings {
+  /** Consumers of one group share the partitions; each group sees every record. */
+  readonly group: string;
+  readonly topics: readonly Topic[];
+  /** The most records handed over at once. */
+  readonly batchMax?: number;
+}
+
+export interface Consumer {
+  /** Resolves when no handler call is running and none will start. */
+  stop(): Promise<void>;
+  /** Resolves once every record appended before this call has been handled. For replay and tests. */
+  drained(): Promise<void>;
+}
+
+export interface Bus {
+  /** All or nothing per call. Rejects with `intake-full` when the bus cannot take more. */
+  append(records: readonly NewRecord[]): Promise<void>;
+  consume(settings: ConsumerSettings, handler: ConsumerHandler): Promise<Consumer>;
+  partitions(topic: Topic): number;
+  /** Offset of the next record of a partition. */
+  end(topic: Topic, partition: number): Promise<Offset>;
+  /** Finishes pending appends, stops consumers, closes. Safe to call twice. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,69 @@
+/** @module The catalogue of coded problems: what pipewarden can say is wrong with what it was given. */
+
+/** Every code, with the sentence that documents it. CONTRIBUTING.md lists them; test/docs.test.ts compares. */
+export const problemCodes = {
+  "json-invalid": "the text is not JSON",
+  "shape-unexpected": "a value has another type or shape than its format says",
+  "field-missing": "a field that the format requires is absent",
+  "time-invalid": "a time cannot be read",
+  "feed-unknown": "no collector recognises the record",
+  "format-unsupported": "the format is known and not accepted here",
+  "body-too-large": "the body exceeds the limit of its door",
+  "nesting-too-deep": "the JSON nests deeper than is accepted",
+  "encoding-unsupported": "the content encoding or type is not accepted",
+  "signature-invalid": "the signature or credential does not match",
+  "intake-full": "the service cannot take more now; try again after the time given",
+  "yaml-invalid": "the text is not YAML, or uses what we refuse of YAML",
+  "rule-invalid": "a rule lacks a key or gives one the wrong type or value",
+  "rule-key-unknown": "a rule uses a key that Sigma and pipewarden do not have",
+  "rule-duplicate": "two rules share an id or a name",
+  "rule-reference-unknown": "a correlation names a rule that is not loaded",
+  "condition-expected": "a condition does not follow the grammar",
+  "modifier-unknown": "a field modifier is not one of Sigma's",
+  "modifier-unsupported": "a field modifier is known to Sigma and not supported yet",
+  "modifier-invalid": "field modifiers do not go together, or not with the value",
+  "regex-invalid": "a regular expression cannot be run in linear time, or is not one",
+  "list-unknown": "a rule asks for an operator list that does not exist",
+  "config-invalid": "a setting is unknown or has a wrong value",
+  "bus-corrupt": "the bus file does not hold what was written",
+  "state-corrupt": "the state file does not hold what was written",
+  "stored-record-invalid": "a record on the bus cannot be decoded",
+} as const;
+
+export type ProblemCode = keyof typeof problemCodes;
+
+/** Something wrong with what we were given: where, what was expected, what was found. A value, not an exception. */
+export interface Problem {
+  readonly code: ProblemCode;
+  /** `file:line:column`, `door/record 3`, `config.yml: sinks.webhook.url`: enough to find it. */
+  readonly place: string;
+  readonly expected: string;
+  /** What stood there instead, shortened and with control characters shown; never a secret. */
+  readonly found: string;
+}
+
+/** One line for people: `rules/a.yml:14:22: condition-expected: expected ')' but found 'and'`. */
+export function problemLine(problem: Problem): string {
+  return `${problem.place}: ${problem.code}: expected ${problem.expected} but found ${problem.found}`;
+}
+
+/** Outside text made safe to show on one line: control characters escaped, cut to `lengthMax` characters. */
+export function shown(text: unknown, lengthMax = 80): string {
+  const whole = typeof text === "string" ? text : (JSON.stringify(text) ?? String(text));
+  const cut = whole.length > lengthMax ? `${whole.slice(0, lengthMax)}…` : whole;
+  // Format characters too: a bidirectional override could make a line read as another.
+  return cut.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (char) => {
+    return `\\u${(char.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`;
+  });
+}
+
+/** Start-up and programming errors. Bad input is a Problem instead. */
+export class ServiceError extends Error {
+  readonly problem: Problem;
+
+  constructor(problem: Problem, options?: ErrorOptions) {
+    super(problemLine(problem), options);
+    this.name = "ServiceError";
+    this.problem = problem;
+  }
+}
