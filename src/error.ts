@@ -26,7 +26,12 @@ export const problemCodes = {
   "list-unknown": "a rule asks for an operator list that does not exist",
   "config-invalid": "a setting is unknown or has a wrong value",
   "bus-corrupt": "the bus file does not hold what was written",
+  "bus-in-use": "another process, or another part of this one, has the bus file open",
+  "bus-unavailable": "the bus is closed, or its file cannot be read or written",
+  "store-corrupt": "the store file does not hold what was written",
+  "cursor-invalid": "a page cursor is not one that was given out",
   "state-corrupt": "the state file does not hold what was written",
+  "state-unavailable": "the state is closed, or its file cannot be read or written",
   "stored-record-invalid": "a record on the bus cannot be decoded",
 } as const;
 
@@ -65,5 +70,13 @@ export class ServiceError extends Error {
     super(problemLine(problem), options);
     this.name = "ServiceError";
     this.problem = problem;
+  }
+}
+
+/** Something the service depends on does not answer now; the same act may succeed later. */
+export class UnavailableError extends Error {
+  constructor(reason: string, options?: ErrorOptions) {
+    super(reason, options);
+    this.name = "UnavailableError";
   }
 }

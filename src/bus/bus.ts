@@ -66,6 +66,22 @@ export interface Consumer {
   drained(): Promise<void>;
 }
 
+/** Something went wrong while consuming, of which no caller can be told by a rejection. */
+export interface BusTrouble {
+  readonly group: string;
+  readonly topic: Topic;
+  readonly partition: number;
+  readonly error: unknown;
+  /**
+   * When the same records are tried again; undefined when the partition stands still until the bus
+   * is reopened.
+   */
+  readonly retryAfterMs: number | undefined;
+}
+
+/** Hears of trouble. Must not throw. */
+export type OnTrouble = (trouble: BusTrouble) => void;
+
 export interface Bus {
   /** All or nothing per call. Rejects with `intake-full` when the bus cannot take more. */
   append(records: readonly NewRecord[]): Promise<void>;

@@ -1,43 +1,13 @@
 /** @module Lineage: run → cache entry → run, run → artifact, run → token. Taint flows along it. */
 
-import type { EpochMs } from "../clock.ts";
-import type { BuildContext } from "../event/build.ts";
-
-export type LineageKind =
-  | "cache-saved"
-  | "cache-restored"
-  | "artifact-published"
-  | "token-used";
-
-/** One edge: a run did something to a thing. Derived from joined events; the same event gives the same fact. */
-export interface LineageFact {
-  /** The event it came from: facts are applied once per (event, kind, thing). */
-  readonly eventId: string;
-  readonly kind: LineageKind;
-  /** `cache:<url>`, `artifact:<digest>`, `token:<registry host>/<actor>`. */
-  readonly thing: string;
-  readonly run: BuildContext;
-  readonly occurredAt: EpochMs;
-}
-
-/** Why a run is tainted: it restored something an untrusted or suspicious run had saved before. */
-export interface Taint {
-  readonly thing: string;
-  readonly origin: BuildContext;
-  readonly savedAt: EpochMs;
-  readonly restoredAt: EpochMs;
-  /** Readable: `restored a cache entry saved by fork PR #41 of acme/tooling`. */
-  readonly reason: string;
-}
-
-/** The graph, bounded and kept in State. */
-export interface Lineage {
-  /** Takes a fact in; answers the `runKey`s whose taint may have changed (for merging incidents). */
-  apply(fact: LineageFact): readonly string[];
-  /** Marks a run as suspicious (it has an incident): what it saves and the tokens it held become tainted. */
-  suspect(run: string, occurredAt: EpochMs): readonly string[];
-  /** Transitive, nearest first, at most 16. */
-  taintsOf(run: string): readonly Taint[];
-  /** Runs that used this token before `at`, latest first: whose credential leaked. */
-  holdersOf(token: string, at: EpochMs): readonly BuildContext[];
-}
+// biome-ignore-start lint/performance/noBarrelFile: the front door of the folder
+export { LineageConfig, type LineageSettings, lineageFacts } from "./facts.ts";
+export { createLineage, type LineageGraphSettings } from "./graph.ts";
+export type {
+  Lineage,
+  LineageCounts,
+  LineageFact,
+  LineageKind,
+  Taint,
+} from "./lineage-fact.ts";
+// biome-ignore-end lint/performance/noBarrelFile: the front door of the folder

@@ -1,6 +1,6 @@
 /** @module Correlation rules as data. Source: Sigma correlation rules specification 2.1.0. */
 
-import type { RuleMeta } from "./rule.ts";
+import type { DetectionRule, RuleMeta } from "./rule.ts";
 
 export const correlationTypes = [
   "event_count",
@@ -36,3 +36,6 @@ export interface CorrelationRule extends RuleMeta {
   /** True: the rules it names also alert on their own. */
   readonly generate: boolean;
 }
+
+/** What a rule document may be. */
+export type Rule = DetectionRule | CorrelationRule;

@@ -1,6 +1,4 @@
-/** @module What a rule file says, after parsing: plain data with the place of everything that can be wrong. */
-
-import type { CorrelationRule } from "./correlation.ts";
+/** @module What a rule says, after parsing: plain data with the place of all that can be wrong. */
 
 export const levels = ["informational", "low", "medium", "high", "critical"] as const;
 export type Level = (typeof levels)[number];
@@ -13,7 +11,10 @@ export interface Logsource {
 
 /** What Sigma lacks, under the one key `pipewarden:`; other Sigma tools ignore it. */
 export interface PipewardenExtension {
-  /** True: an alert of this rule wakes someone. Default false: it is kept, shown and joined to incidents. */
+  /**
+   * True: an alert of this rule wakes someone. Default false: it is kept, shown and joined to
+   * incidents.
+   */
   readonly page: boolean;
   /** One sentence with `{field.name}` placeholders; starts the page. */
   readonly reason?: string;
@@ -21,7 +22,10 @@ export interface PipewardenExtension {
   readonly response: readonly string[];
   /** Path or URL of the runbook. */
   readonly runbook?: string;
-  /** Alerts with equal values of these fields fold into one. Default: the run, else the place it happened. */
+  /**
+   * Alerts with equal values of these fields fold into one. Default: the run, else the place it
+   * happened.
+   */
   readonly dedupe: readonly string[];
   /** How long after the last match a further one still folds, in ms. Default one hour. */
   readonly dedupeMs: number;
@@ -76,5 +80,3 @@ export type Condition =
   | { readonly kind: "search"; readonly name: string }
   | { readonly kind: "not"; readonly of: Condition }
   | { readonly kind: "and" | "or"; readonly of: readonly Condition[] };
-
-export type Rule = DetectionRule | CorrelationRule;

@@ -1,16 +1,34 @@
 /**
- * @module Front door of the rule language: Sigma 2.1 rules in, matchers out. Pure: no events, time or disk.
+ * @module Front door of the rule language: Sigma 2.1 rules in, matchers out. Pure: no events, time
+ * or disk.
  * Source: the Sigma specification 2.1.0 (rules, correlations, filters, modifiers).
  */
 
-export { type CompiledRule, compileRule, type FieldMapping, type FieldReader } from "./compile.ts";
-export type { CorrelationCondition, CorrelationRule, CorrelationType } from "./correlation.ts";
-export { parseRules, type ParsedRules } from "./parse.ts";
+// biome-ignore lint/performance/noBarrelFile: the front door, all that other folders import.
+export {
+  type CompiledRule,
+  type CompileOptions,
+  type ConditionEvidence,
+  compileRule,
+} from "./compile.ts";
 export type {
-  DetectionRule,
-  Level,
-  Logsource,
-  PipewardenExtension,
+  CorrelationCondition,
+  CorrelationRule,
+  CorrelationType,
   Rule,
-  RuleMeta,
+} from "./correlation.ts";
+export type { FieldMapping, FieldReader, FieldValueLike } from "./leaf.ts";
+export { type ParsedRules, parseRules } from "./parse.ts";
+export { resolveRules } from "./resolve.ts";
+export {
+  type Condition,
+  type DetectionRule,
+  type DetectionSection,
+  type Level,
+  type Logsource,
+  levels,
+  type PipewardenExtension,
+  type RuleMeta,
+  type Search,
+  type ValueTest,
 } from "./rule.ts";

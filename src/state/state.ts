@@ -37,4 +37,3 @@ export interface StateStore {
   open(stage: string): State;
   close(): void;
 }
-

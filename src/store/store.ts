@@ -5,9 +5,19 @@ import type { Event } from "../event/event.ts";
 
 /** One document with the revision that decides: an older revision never replaces a newer one. */
 export type StoreDocument =
-  | { readonly kind: "incident"; readonly id: string; readonly revision: number; readonly body: Incident }
+  | {
+      readonly kind: "incident";
+      readonly id: string;
+      readonly revision: number;
+      readonly body: Incident;
+    }
   | { readonly kind: "alert"; readonly id: string; readonly revision: number; readonly body: Alert }
-  | { readonly kind: "event"; readonly id: string; readonly revision: number; readonly body: Event };
+  | {
+      readonly kind: "event";
+      readonly id: string;
+      readonly revision: number;
+      readonly body: Event;
+    };
 
 export interface Page<T> {
   readonly items: readonly T[];

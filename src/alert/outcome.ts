@@ -1,0 +1,118 @@
+/**
+ * @module Outcome of a change: the incidents as they are now, saved and given out, and the notices
+ * owed for them.
+ */
+
+import type { EpochMs } from "../clock.ts";
+import type { Match } from "../detection/detection.ts";
+import type { Event } from "../event/event.ts";
+import type { Lineage, Taint } from "../lineage/lineage.ts";
+import { composeIncident, taintKey } from "./incident.ts";
+import { rankOf } from "./match.ts";
+import { type AlertMemory, alertOf, type IncidentRecord, survivorOf } from "./memory.ts";
+import type { Alert, AlertChange, Incident, Notice } from "./model.ts";
+import { byLead } from "./reason.ts";
+
+const noticeAlertsMax = 20;
+
+/** What a change touched. */
+export interface Touched {
+  readonly memory: AlertMemory;
+  readonly lineage: Lineage;
+  readonly pageAgeMaxMs: number;
+  readonly now: EpochMs;
+  readonly alertIds: ReadonlySet<string>;
+  /** Incidents with what they were before; undefined for one opened now. */
+  readonly before: ReadonlyMap<string, Incident | undefined>;
+  /** Taints learned, by incident. */
+  readonly taints: ReadonlyMap<string, readonly Taint[]>;
+  /** The match that brought it about; undefined for a change of lineage. */
+  readonly cause: { readonly alertId: string; readonly match: Match } | undefined;
+}
+
+/** Saves the incidents touched; a page comes before the updates. */
+export function outcomeOf(touched: Touched): AlertChange {
+  const { memory, now, cause } = touched;
+  const incidents: Incident[] = [];
+  const notices: Notice[] = [];
+  const alert = cause && memory.alerts.get(cause.alertId);
+  const causeId = alert && survivorOf(memory, alert.incidentId);
+  for (const [id, before] of touched.before) {
+    const record = memory.incidents.get(id);
+    if (record === undefined) continue;
+    const composed = compose(touched, record);
+    const pages = id === causeId && composed.incident.pagedAt === undefined && wakes(touched);
+    const incident = pages ? { ...composed.incident, pagedAt: now } : composed.incident;
+    memory.incidents.put(id, { ...composed, incident });
+    incidents.push(incident);
+    if (pages) notices.unshift(noticeOf(touched, "page", incident));
+    else if (
+      incident.pagedAt !== undefined &&
+      before !== undefined &&
+      isNotable(before, incident)
+    ) {
+      notices.push(noticeOf(touched, "update", incident));
+    }
+  }
+  const alerts = [...touched.alertIds].flatMap((id) => emitted(touched, id));
+  return { alerts, incidents, notices };
+}
+
+function compose(touched: Touched, record: IncidentRecord): IncidentRecord {
+  const { memory, lineage, now } = touched;
+  return composeIncident(record, {
+    alerts: record.incident.alertIds.flatMap((id) => memory.alerts.get(id) ?? []),
+    taints: touched.taints.get(record.incident.id) ?? [],
+    taintsOf: (run) => lineage.taintsOf(run),
+    now,
+  });
+}
+
+/** Whether the cause may wake someone: its rule says so and it is not of long ago. */
+function wakes({ cause, now, pageAgeMaxMs }: Touched): boolean {
+  if (cause === undefined || !cause.match.rule.page) return false;
+  return now - cause.match.occurredAt <= pageAgeMaxMs;
+}
+
+function noticeOf({ memory, now }: Touched, kind: Notice["kind"], incident: Incident): Notice {
+  const records = incident.alertIds.flatMap((id) => memory.alerts.get(id) ?? []).sort(byLead);
+  const received = records[0]?.receivedAt ?? now;
+  const part = kind === "page" ? "page" : String(incident.revision);
+  return {
+    key: `pw/${incident.id}/1/${part}`,
+    kind,
+    incident,
+    alerts: records.slice(0, noticeAlertsMax).map((record) => alertOf(memory, record)),
+    createdAt: now,
+    latencyMs: Math.max(0, now - received),
+  };
+}
+
+/** The alert with its new events whole: memory keeps them cut. */
+function emitted({ memory, cause }: Touched, id: string): readonly Alert[] {
+  const record = memory.alerts.get(id);
+  if (record === undefined) return [];
+  const alert = alertOf(memory, record);
+  const whole = new Map<string, Event>(cause?.match.events.map((event) => [event.id, event]));
+  // A joined copy in memory says more than a bare one that came again.
+  const events = alert.events.map((event) => {
+    const given = whole.get(event.id);
+    return given === undefined || (event.build && !given.build) ? event : given;
+  });
+  return [{ ...alert, events }];
+}
+
+/**
+ * Whether someone who was paged would want to know: a new alert (a merge always brings one), a
+ * higher level, an origin, a build.
+ */
+function isNotable(before: Incident, after: Incident): boolean {
+  const known = new Set(before.origins.map(taintKey));
+  return (
+    after.alertIds.length + (after.alertsUnlisted ?? 0) >
+      before.alertIds.length + (before.alertsUnlisted ?? 0) ||
+    rankOf(after.level) > rankOf(before.level) ||
+    (before.build === undefined && after.build !== undefined) ||
+    after.origins.some((taint) => !known.has(taintKey(taint)))
+  );
+}

@@ -1,0 +1,223 @@
+/**
+ * @module The file of the embedded bus: one SQLite table per partition, a checksum per record, one
+ * commit per group.
+ *
+ * `"events/0"` holds the records of partition 0 of events by offset; deleting from its head is all
+ * that retention will need. `streams` holds where each partition begins and ends, to be compared.
+ * A write is on the disk when its commit returns: write-ahead log with synchronous=FULL. One
+ * connection keeps the file locked; the lock dies with its process.
+ */
+
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { crc32 } from "node:zlib";
+import type { ServiceError } from "../error.ts";
+import { type Offset, type Topic, topics } from "./bus.ts";
+import { guarded } from "./embedded-error.ts";
+import { type BusFileSettings, corrupt, openDatabase } from "./embedded-schema.ts";
+import { type Chunk, checkedFrom, FrameWriter, headerBytes, streamOf } from "./frame.ts";
+
+export interface FileRange {
+  readonly stream: number;
+  readonly from: Offset;
+  readonly max: number;
+}
+
+const batchBytesMax = 4 * 1024 * 1024;
+
+interface Stream {
+  readonly topic: Topic;
+  readonly partition: number;
+  readonly name: string;
+  /** Starts every checksum, so that a record is only right in its own place. */
+  readonly seed: number;
+  readonly insert: StatementSync;
+  readonly select: StatementSync;
+  first: Offset;
+  next: Offset;
+}
+
+/** Everything blocks: it belongs in a thread of its own. */
+export class BusFile {
+  readonly partitions: number;
+  readonly #path: string;
+  readonly #db: DatabaseSync;
+  readonly #streams: Stream[] = [];
+  readonly #saveNext: StatementSync;
+
+  /**
+   * Throws ServiceError: bus-corrupt, bus-in-use, bus-unavailable, or config-invalid for
+   * `partitions`.
+   */
+  constructor(settings: BusFileSettings) {
+    this.#path = settings.path;
+    const { db, partitions } = openDatabase(settings);
+    this.#db = db;
+    this.partitions = partitions;
+    try {
+      const save = "UPDATE streams SET next = ? WHERE topic = ? AND partition = ?";
+      this.#saveNext = guarded(this.#path, () => db.prepare(save));
+      guarded(this.#path, () => this.#load());
+    } catch (error) {
+      this.#db.close();
+      throw error;
+    }
+  }
+
+  /** First and next offset of each stream, by stream number. */
+  ends(): { first: Offset; next: Offset }[] {
+    return this.#streams.map(({ first, next }) => ({ first, next }));
+  }
+
+  /**
+   * Saves all records in one transaction, or none; gives [stream, next offset] of each that grew.
+   */
+  append(chunks: readonly Chunk[]): [number, Offset][] {
+    return guarded(this.#path, () => {
+      this.#db.exec("BEGIN IMMEDIATE");
+      try {
+        const grown = new Map<number, Offset>();
+        for (const chunk of chunks) this.#insert(chunk, grown);
+        for (const [stream, next] of grown) {
+          const { topic, partition } = this.#stream(stream);
+          this.#saveNext.run(next, topic, partition);
+        }
+        this.#db.exec("COMMIT");
+        for (const [stream, next] of grown) this.#stream(stream).next = next;
+        return [...grown];
+      } catch (error) {
+        if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+        throw error;
+      }
+    });
+  }
+
+  /** Records in order from an offset, each checked; at least one when there is one. */
+  read(range: FileRange): Chunk[] {
+    const stream = this.#stream(range.stream);
+    return guarded(`${this.#path}: ${stream.name}`, () => {
+      const writer = new FrameWriter();
+      let offset = range.from;
+      let bytes = 0;
+      try {
+        for (const row of stream.select.iterate(range.from, range.max)) {
+          const record = this.#record(stream, row as unknown as readonly unknown[], offset);
+          const { key, value, appendedAt } = record;
+          bytes += headerBytes + key.byteLength + value.byteLength;
+          if (offset > range.from && bytes > batchBytesMax) break;
+          writer.write({ stream: range.stream, offset, appendedAt, value }, key, key.byteLength);
+          const sum = crc32(writer.checked(), stream.seed);
+          if (sum !== record.sum) {
+            writer.dropLast();
+            throw this.#corrupt(stream, offset, `checksum ${record.sum}`, String(sum));
+          }
+          offset++;
+        }
+        if (offset === range.from && offset < stream.next) {
+          throw this.#corrupt(stream, offset, "a record", "none");
+        }
+      } catch (error) {
+        // What stands before the damage is good; the next read begins with it and reports it.
+        if (offset === range.from) throw error;
+      }
+      return writer.take();
+    });
+  }
+
+  /** Leaves one file behind; where the disk has no room for that, the log stays beside it. */
+  close(): void {
+    if (!this.#db.isOpen) return;
+    try {
+      this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch {
+      // Every acknowledged record is in the log, which the next opening reads.
+    }
+    this.#db.close();
+  }
+
+  #load(): void {
+    for (const topic of topics) {
+      for (let partition = 0; partition < this.partitions; partition++) {
+        const stream = streamOf(topic, partition, this.partitions);
+        this.#streams[stream] = this.#loadStream(topic, partition);
+      }
+    }
+  }
+
+  #loadStream(topic: Topic, partition: number): Stream {
+    const db = this.#db;
+    const name = `${topic}/${partition}`;
+    const saved = db.prepare("SELECT first, next FROM streams WHERE topic = ? AND partition = ?");
+    const { first, next } = saved.get(topic, partition) ?? {};
+    if (typeof first !== "number" || typeof next !== "number") {
+      throw corrupt(this.#path, `the ends of ${name}`, "none");
+    }
+    const ends = db.prepare(
+      `SELECT coalesce(min(offset), ?) AS low, coalesce(max(offset) + 1, ?) AS high FROM "${name}"`,
+    );
+    const { low, high } = ends.get(next, first) ?? {};
+    if (low !== first || high !== next) {
+      const found = `${low} to ${high}`;
+      throw corrupt(this.#path, `${name} to hold ${first} to ${next}`, found);
+    }
+    // As REAL: a damaged integer that no number can hold would leave the statement open.
+    const select = db.prepare(
+      `SELECT CAST(offset AS REAL), CAST(appended_at AS REAL), key, value, CAST(crc32 AS REAL)
+        FROM "${name}" WHERE offset >= ? ORDER BY offset LIMIT ?`,
+    );
+    select.setReturnArrays(true);
+    const insert = db.prepare(`INSERT INTO "${name}" VALUES (?, ?, ?, ?, ?)`);
+    return { topic, partition, name, seed: crc32(name), insert, select, first, next };
+  }
+
+  #insert(chunk: Chunk, grown: Map<number, Offset>): void {
+    const buffer = Buffer.from(chunk.buffer, 0, chunk.used);
+    for (let at = 0; at < chunk.used; ) {
+      const number = buffer.readUInt32LE(at);
+      const stream = this.#stream(number);
+      const valueAt = at + headerBytes + buffer.readUInt32LE(at + 4);
+      const end = valueAt + buffer.readUInt32LE(at + 8);
+      const offset = grown.get(number) ?? stream.next;
+      buffer.writeDoubleLE(offset, at + 12);
+      stream.insert.run(
+        offset,
+        buffer.readDoubleLE(at + 20),
+        buffer.subarray(at + headerBytes, valueAt),
+        buffer.subarray(valueAt, end),
+        crc32(buffer.subarray(at + checkedFrom, end), stream.seed),
+      );
+      grown.set(number, offset + 1);
+      at = end;
+    }
+  }
+
+  #record(stream: Stream, row: readonly unknown[], expected: Offset): StoredRecord {
+    const [offset, appendedAt, key, value, sum] = row;
+    if (offset !== expected) throw this.#corrupt(stream, expected, "the record", String(offset));
+    if (
+      typeof appendedAt !== "number" ||
+      !(key instanceof Uint8Array) ||
+      !(value instanceof Uint8Array) ||
+      typeof sum !== "number"
+    ) {
+      throw this.#corrupt(stream, expected, "time, key, value and checksum", "other types");
+    }
+    return { appendedAt, key, value, sum };
+  }
+
+  #stream(number: number): Stream {
+    const stream = this.#streams[number];
+    if (stream === undefined) throw new RangeError(`no stream ${number}`);
+    return stream;
+  }
+
+  #corrupt(stream: Stream, offset: Offset, expected: string, found: string): ServiceError {
+    return corrupt(`${this.#path}: ${stream.name} offset ${offset}`, expected, found);
+  }
+}
+
+interface StoredRecord {
+  readonly appendedAt: number;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly sum: number;
+}

@@ -1,0 +1,35 @@
+/** @module `pipewarden serve`: the service, until a signal. */
+
+import { realClock } from "../clock.ts";
+import { processEnvironment, readConfig } from "../config/config.ts";
+import { createTelemetry } from "../telemetry.ts";
+import { startService } from "./service.ts";
+import type { CliStreams } from "./terminal.ts";
+
+/** Resolves with the exit code once stopped: 0 after a clean stop, 1 when a second signal cut it short. */
+export async function serve(
+  path: string | undefined,
+  { stdout, stderr }: CliStreams,
+): Promise<number> {
+  const environment = processEnvironment();
+  const config = readConfig(path === undefined ? { environment } : { path, environment });
+  const telemetry = createTelemetry({ level: config.logLevel, processMetrics: true });
+  const service = await startService({ config, clock: realClock, telemetry, stdout });
+  stderr.write(`pipewarden listens on ${service.url} with ${service.ruleCount} rules\n`);
+  await nextSignal();
+  telemetry.log.info("stopping");
+  return Promise.race([service.stop().then(() => 0), nextSignal().then(() => 1)]);
+}
+
+/** Resolves at the next request to stop. */
+export function nextSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    const heard = (signal: NodeJS.Signals) => {
+      process.off("SIGINT", heard);
+      process.off("SIGTERM", heard);
+      resolve(signal);
+    };
+    process.on("SIGINT", heard);
+    process.on("SIGTERM", heard);
+  });
+}

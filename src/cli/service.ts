@@ -1,0 +1,161 @@
+/** @module One whole service in one process: data directory, journey, HTTP doors and API. */
+
+import { mkdirSync } from "node:fs";
+import { isIP } from "node:net";
+import { join } from "node:path";
+import fastify, { type FastifyInstance } from "fastify";
+import { registerApi } from "../api/api.ts";
+import type { Bus } from "../bus/bus.ts";
+import { openEmbeddedBus } from "../bus/embedded.ts";
+import { type Clock, minuteMs, secondMs } from "../clock.ts";
+import { collectors } from "../collector/collectors.ts";
+import { registerDoors } from "../collector/receiver.ts";
+import type { Config } from "../config/config.ts";
+import { problemLine, ServiceError } from "../error.ts";
+import { Journey } from "../pipeline/journey.ts";
+import { createSinks } from "../sink/sinks.ts";
+import { openEmbeddedState } from "../state/embedded.ts";
+import { openEmbeddedStore } from "../store/embedded.ts";
+import type { Telemetry } from "../telemetry.ts";
+import { loadRules } from "./rules-loading.ts";
+
+export interface ServiceSettings {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  /** Where the terminal sink prints. */
+  readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean };
+}
+
+export interface Service {
+  /** `http://127.0.0.1:8480` */
+  readonly url: string;
+  readonly ruleCount: number;
+  /** Refuses new deliveries, finishes what it holds, saves, closes. Safe to call twice. */
+  stop(): Promise<void>;
+}
+
+/** Starts everything, or throws a ServiceError and leaves nothing open. */
+export async function startService(settings: ServiceSettings): Promise<Service> {
+  const { config, clock, telemetry, stdout } = settings;
+  refuseOpenDoors(config);
+  const { ruleset, problems, lists } = loadRules(config);
+  for (const problem of problems) telemetry.log.warn(problemLine(problem));
+  if (ruleset.byId.size === 0) {
+    const found = "none that loads";
+    const place = config.rulesDirs.join(", ");
+    throw new ServiceError({ code: "rule-invalid", place, expected: "at least one rule", found });
+  }
+  const closers: (() => Promise<void> | void)[] = [];
+  try {
+    mkdirSync(config.dataDir, { recursive: true });
+    const bus = await openEmbeddedBus({ path: join(config.dataDir, "bus.db"), clock });
+    closers.push(() => bus.close());
+    const statePath = join(config.dataDir, "state.db");
+    const states = openEmbeddedState({ path: statePath });
+    closers.push(() => states.close());
+    const store = openEmbeddedStore({ path: statePath });
+    closers.push(() => store.close());
+    const sinks = createSinks(config.sinks, { stdout, clock });
+    const journey = new Journey({
+      ...{ bus, states, store, sinks, ruleset, clock, telemetry },
+      enrichment: config.enrichment,
+      lineage: { cacheHosts: lists.get("cache_hosts") ?? [] },
+      pageAgeMaxMs: config.pageAgeMaxMs,
+      latenessMs: 15 * minuteMs,
+    });
+    await journey.start();
+    closers.push(() => journey.stop());
+    const app = await openHttp({ ...settings, journey, store, bus });
+    closers.push(() => app.close());
+    const url = await app.listen({ host: config.listen.host, port: config.listen.port });
+    telemetry.log.info({ url, rules: ruleset.byId.size }, "listening");
+    return { url, ruleCount: ruleset.byId.size, stop: () => closeAll(closers) };
+  } catch (error) {
+    await closeAll(closers);
+    throw error;
+  }
+}
+
+/** Last opened, first closed; each closer runs once, and one that fails does not keep the others open. */
+async function closeAll(closers: (() => Promise<void> | void)[]): Promise<void> {
+  const errors: unknown[] = [];
+  for (let close = closers.pop(); close !== undefined; close = closers.pop()) {
+    try {
+      await close();
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw new AggregateError(errors, "the service did not close cleanly");
+}
+
+interface HttpParts extends ServiceSettings {
+  readonly journey: Journey;
+  readonly store: Parameters<typeof registerApi>[1]["store"];
+  readonly bus: Bus;
+}
+
+async function openHttp({
+  config,
+  clock,
+  telemetry,
+  journey,
+  store,
+}: HttpParts): Promise<FastifyInstance> {
+  const app = fastify({
+    logger: false,
+    // Fastify's own default is no limit: a slow sender would hold its connection forever.
+    requestTimeout: 30 * secondMs,
+    connectionTimeout: 60 * secondMs,
+    forceCloseConnections: "idle",
+    bodyLimit: 1024 * 1024,
+  });
+  let stopping = false;
+  app.addHook("preClose", async () => {
+    stopping = true;
+  });
+  app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
+    const status = error.statusCode ?? 500;
+    if (status >= 500) telemetry.log.error({ error: error.message }, "a request failed");
+    const title = status >= 500 ? "the request failed; try again" : error.message;
+    return reply
+      .code(status)
+      .type("application/problem+json")
+      .send(JSON.stringify({ title, status }));
+  });
+  const accept: Journey["accept"] = (intake, feed) => journey.accept(intake, feed);
+  await registerDoors(app, { config: config.doors, clock, telemetry, collectors, accept });
+  await registerApi(app, {
+    ...{ config: config.api, store, telemetry },
+    unready: () => (stopping ? ["stopping"] : []),
+    backlog: () => journey.backlog(),
+    deliveriesOf: (incidentId) => journey.deliveriesOf(incidentId),
+  });
+  return app;
+}
+
+/** Without credentials the service answers to this machine alone. */
+function refuseOpenDoors({ listen, doors, api }: Config): void {
+  if (isLoopback(listen.host)) return;
+  const open = [
+    ["doors.falcoTokens", doors.falcoTokens],
+    ["doors.githubAuditTokens", doors.githubAuditTokens],
+    ["doors.egressTokens", doors.egressTokens],
+    ["doors.trivyTokens", doors.trivyTokens],
+    ["doors.registryTokens", doors.registryTokens],
+    ["api.tokens", api.tokens],
+  ].find(([, tokens]) => tokens?.length === 0);
+  if (open === undefined) return;
+  throw new ServiceError({
+    code: "config-invalid",
+    place: `listen.host ${listen.host}`,
+    expected: "credentials for every door and the API when listening beyond loopback",
+    found: `no ${String(open[0])}`,
+  });
+}
+
+function isLoopback(host: string): boolean {
+  if (host === "localhost" || host === "::1") return true;
+  return isIP(host) === 4 && host.startsWith("127.");
+}

@@ -1,0 +1,156 @@
+/** @module Reading outside JSON: bounded nesting, and integers beyond 2^53 kept exactly, as text. */
+
+import { type ProblemCode, shown } from "../error.ts";
+
+/** Deeper JSON is refused: no feed nests beyond a dozen, and walks over the value may then recurse. */
+export const nestingMax = 64;
+
+/** Where an object or list ends in its text, and what must be known before parsing it. */
+export interface Span {
+  /** Index just after the closing bracket. */
+  readonly end: number;
+  readonly nesting: number;
+  /** Whether it has a run of 16 digits or more outside of text: an integer that a double may not hold. */
+  readonly hasLongNumber: boolean;
+}
+
+/** A parsed value, or why there is none. */
+export type JsonResult =
+  | { readonly ok: true; readonly value: unknown }
+  | {
+      readonly ok: false;
+      readonly code: ProblemCode;
+      readonly expected: string;
+      readonly found: string;
+    };
+
+/** Finds the quote that ends the text which begins at `start`; -1 when the line or the whole ends before. */
+export function stringEnd(text: string, start: number): number {
+  let quote = start;
+  for (;;) {
+    quote = text.indexOf('"', quote + 1);
+    if (quote === -1) return -1;
+    let slashes = 0;
+    while (text.charCodeAt(quote - 1 - slashes) === 0x5c) slashes++;
+    if (slashes % 2 === 0) return quote;
+  }
+}
+
+/**
+ * Finds the end of the object or list that begins at `start`, before `limit`. Counts brackets only: whether it is JSON
+ * the parser says. Undefined when it does not end, or a text in it runs over the end of its line.
+ */
+export function scanValue(text: string, start: number, limit: number): Span | undefined {
+  let depth = 0;
+  let nesting = 0;
+  let digits = 0;
+  let hasLongNumber = false;
+  let newline = -1;
+  for (let at = start; at < limit; at++) {
+    const char = text.charCodeAt(at);
+    if (char >= 0x30 && char <= 0x39) {
+      digits++;
+      if (digits >= 16) hasLongNumber = true;
+      continue;
+    }
+    digits = 0;
+    if (char === 0x22) {
+      const end = stringEnd(text, at);
+      if (newline < at) newline = text.indexOf("\n", at);
+      if (newline === -1) newline = text.length;
+      if (end === -1 || end >= limit || newline < end) return undefined;
+      at = end;
+    } else if (char === 0x7b || char === 0x5b) {
+      depth++;
+      if (depth > nesting) nesting = depth;
+    } else if (char === 0x7d || char === 0x5d) {
+      depth--;
+      if (depth === 0) return { end: at + 1, nesting, hasLongNumber };
+    }
+  }
+  return undefined;
+}
+
+/** Parses a text whose span is known. */
+export function parseScanned(text: string, span: Span): JsonResult {
+  if (span.nesting > nestingMax) {
+    return {
+      ok: false,
+      code: "nesting-too-deep",
+      expected: `at most ${nestingMax} levels`,
+      found: `${span.nesting} levels`,
+    };
+  }
+  try {
+    // The reviver costs several times the parse, so only records that need it pay.
+    return {
+      ok: true,
+      value: span.hasLongNumber ? JSON.parse(text, exactInteger) : JSON.parse(text),
+    };
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error);
+    return { ok: false, code: "json-invalid", expected: "JSON", found: shown(found, 160) };
+  }
+}
+
+/** Parses one object or list. */
+export function parseJson(text: string): JsonResult {
+  const start = text.search(/\S/);
+  const first = start === -1 ? "" : text[start];
+  const span = first === "{" || first === "[" ? scanValue(text, start, text.length) : undefined;
+  if (span === undefined) {
+    return {
+      ok: false,
+      code: "json-invalid",
+      expected: "a JSON object or list",
+      found: shown(text.slice(0, 160)),
+    };
+  }
+  return parseScanned(text, span);
+}
+
+function exactInteger(_key: string, value: unknown, context?: { source?: string }): unknown {
+  if (typeof value !== "number" || Number.isSafeInteger(value)) return value;
+  const source = context?.source;
+  return source !== undefined && /^-?\d+$/.test(source) ? source : value;
+}
+
+/** The texts of a list's items, given the list's own valid JSON text. */
+export function itemTexts(text: string): string[] {
+  const items: string[] = [];
+  let at = text.indexOf("[") + 1;
+  while (at < text.length) {
+    const char = text[at];
+    if (char === "]") break;
+    if (char === "," || char === " " || char === "\n" || char === "\r" || char === "\t") {
+      at++;
+      continue;
+    }
+    const end = itemEnd(text, at);
+    items.push(text.slice(at, end));
+    at = end;
+  }
+  return items;
+}
+
+function itemEnd(text: string, start: number): number {
+  const char = text[start];
+  if (char === "{" || char === "[") {
+    return scanValue(text, start, text.length)?.end ?? text.length;
+  }
+  if (char === '"') {
+    const end = stringEnd(text, start);
+    return end === -1 ? text.length : end + 1;
+  }
+  let end = start + 1;
+  while (end < text.length && !",] \n\r\t".includes(text.charAt(end))) end++;
+  return end;
+}
+
+/** JSON with its keys in order: equal values give equal text, whatever order and spacing they came in. */
+export function canonicalText(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalText).join(",")}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalText(item)}`).join(",")}}`;
+}

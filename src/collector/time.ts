@@ -1,0 +1,126 @@
+/** @module The times feeds write, read exactly, and how far an event's own time is believed. */
+
+import type { EpochMs } from "../clock.ts";
+import { minuteMs } from "../clock.ts";
+import type { TimeSource } from "../event/event.ts";
+import type { FieldSet } from "../event/fields.ts";
+
+/** A sender's clock may run ahead by this much before its stamps are pulled back to receipt. */
+export const futureMsMax: number = minuteMs;
+
+/** One moment. */
+export interface FeedTime {
+  readonly ms: EpochMs;
+  /** Nanoseconds since 1970 in decimal, exact: a double cannot hold them. */
+  readonly ns: string;
+}
+
+const nsPerMs = 1_000_000n;
+const nsPerSecond = 1_000_000_000n;
+/** The end of the year 9999. */
+const nsMax = 253_402_300_800n * nsPerSecond;
+
+/**
+ * Reads RFC 3339 (any number of fraction digits, `T` or a space, offset with or without colon, none meaning UTC), the
+ * `23/Nov/2026:09:34:59 +0000` of web logs, and epoch seconds, ms, us or ns, as number or text, told apart by their
+ * size. Undefined for anything else, for 0 and for times before 1970 (Go's zero time).
+ */
+export function readTime(value: unknown): FeedTime | undefined {
+  if (typeof value !== "string" && typeof value !== "number") return undefined;
+  const text = String(value).trim();
+  const ns = epochNs(text) ?? isoNs(text) ?? webLogNs(text);
+  return ns === undefined || ns <= 0n || ns >= nsMax ? undefined : feedTime(ns);
+}
+
+/** The moment `durationMs` before. */
+export function earlierBy(time: FeedTime, durationMs: number): FeedTime {
+  const earlier = BigInt(time.ns) - BigInt(Math.trunc(durationMs)) * nsPerMs;
+  return earlier > 0n ? feedTime(earlier) : time;
+}
+
+function feedTime(ns: bigint): FeedTime {
+  return { ms: Number(ns / nsPerMs), ns: ns.toString() };
+}
+
+function epochNs(text: string): bigint | undefined {
+  const found = /^(\d{1,20})(?:\.(\d{1,18}))?$/.exec(text);
+  if (found === null) return undefined;
+  const [, whole = "", fraction = ""] = found;
+  const digits = whole.replace(/^0+/, "").length;
+  // 11 digits of seconds reach the year 5138; 12 digits of ms begin in 1973.
+  const power = digits <= 11 ? 9 : digits <= 14 ? 6 : digits <= 17 ? 3 : 0;
+  return BigInt(whole + fraction.slice(0, power).padEnd(power, "0"));
+}
+
+const isoForm =
+  /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,30}))?\s?(Z|z|UTC|[+-]\d\d:?\d\d)?$/;
+
+function isoNs(text: string): bigint | undefined {
+  const found = isoForm.exec(text);
+  if (found === null) return undefined;
+  const [, year, month, day, hour, minute, second, fraction = "", zone = "Z"] = found;
+  return civilNs(
+    [Number(year), Number(month), Number(day), Number(hour), Number(minute), Number(second)],
+    fraction,
+    zone,
+  );
+}
+
+const monthNames = "JanFebMarAprMayJunJulAugSepOctNovDec";
+const webLogForm = /^(\d\d)\/([A-Z][a-z]{2})\/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-]\d{4})$/;
+
+function webLogNs(text: string): bigint | undefined {
+  const found = webLogForm.exec(text);
+  if (found === null) return undefined;
+  const [, day, monthName = "", year, hour, minute, second, zone = "Z"] = found;
+  const month = monthNames.indexOf(monthName) / 3 + 1;
+  return civilNs(
+    [Number(year), month, Number(day), Number(hour), Number(minute), Number(second)],
+    "",
+    zone,
+  );
+}
+
+type Civil = readonly [number, number, number, number, number, number];
+
+function civilNs(civil: Civil, fraction: string, zone: string): bigint | undefined {
+  const [year, month, day, hour, minute, second] = civil;
+  // Date.UTC reads the years 0 to 99 as 1900 to 1999; all before 1970 is refused anyway.
+  if (year < 1970 || hour > 23 || minute > 59 || second > 60) return undefined;
+  const ms = Date.UTC(year, month - 1, day, hour, minute, second);
+  const date = new Date(Date.UTC(year, month - 1, day));
+  if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day) return undefined;
+  const offset = /^([+-])(\d\d):?(\d\d)$/.exec(zone);
+  const minutes =
+    offset === null ? 0 : Number(`${offset[1]}1`) * (Number(offset[2]) * 60 + Number(offset[3]));
+  const nanos = BigInt(fraction.slice(0, 9).padEnd(9, "0"));
+  return BigInt(ms - minutes * minuteMs) * nsPerMs + nanos;
+}
+
+export interface Placed {
+  readonly occurredAt: EpochMs;
+  readonly timeSource: TimeSource;
+}
+
+/**
+ * Decides when the event occurred. A stamp from the future is pulled back to receipt, a missing or unreadable one is
+ * replaced by it; what was claimed then stays in `pipewarden.ingest.claimed_time`. Past stamps are believed. A stamp
+ * finer than a millisecond is kept in `pipewarden.time_ns`.
+ */
+export function placeInTime(
+  fields: FieldSet,
+  time: { readonly claimed: unknown; readonly read?: FeedTime | undefined },
+  receivedAt: EpochMs,
+): Placed {
+  const read = time.read ?? readTime(time.claimed);
+  if (read === undefined) {
+    fields.set("pipewarden.ingest.claimed_time", time.claimed);
+    return { occurredAt: receivedAt, timeSource: "receipt" };
+  }
+  if (read.ms > receivedAt + futureMsMax) {
+    fields.set("pipewarden.ingest.claimed_time", time.claimed);
+    return { occurredAt: receivedAt, timeSource: "clamped" };
+  }
+  if (!read.ns.endsWith("000000")) fields.set("pipewarden.time_ns", read.ns);
+  return { occurredAt: read.ms, timeSource: "feed" };
+}

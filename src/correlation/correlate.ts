@@ -1,0 +1,375 @@
+/** @module The correlations of one rule set over their windows in State. */
+
+import { dayMs, type EpochMs, hourMs } from "../clock.ts";
+import {
+  fillReason,
+  type Match,
+  type MatchedRule,
+  matchedRule,
+  matchId,
+  type Ruleset,
+} from "../detection/detection.ts";
+import type { CorrelationRule } from "../sigma/sigma.ts";
+import type { State, StateTable } from "../state/state.ts";
+import { aggregateOf } from "./aggregate.ts";
+import { type Entry, entryOf, type GroupRow, isJoined } from "./entry.ts";
+import { createRouter, type RoutedMatch, type Router, valuesOf } from "./group-key.ts";
+import { DueHeap } from "./sorted.ts";
+import { type Episode, GroupWindow, type WindowRows, type WindowSettings } from "./window.ts";
+
+export interface CorrelatedMatch {
+  readonly match: Match;
+  /** False when another correlation waits for it and it does not alert on its own. */
+  readonly alerts: boolean;
+}
+
+export interface Correlation {
+  /** Which groups of which correlations a match belongs to; none where a group-by field is absent. Pure. */
+  routes(match: Match): readonly RoutedMatch[];
+  /**
+   * Puts a match in its window; answers what the window now shows. The same match again changes nothing, unless it
+   * brings a build where it had none.
+   */
+  apply(routed: RoutedMatch): readonly CorrelatedMatch[];
+  /** No event older than this is expected: closes windows, answers what waited for that. */
+  advance(watermark: EpochMs): readonly CorrelatedMatch[];
+}
+
+/** Correlations whose windows can be looked into. */
+export interface WindowedCorrelation extends Correlation {
+  /** Every episode that stands now, as the match it last was. Costs a pass over all windows: for people and tests. */
+  standing(): readonly Match[];
+}
+
+/** Why entries left a window, or did not get into one. */
+export interface EvictedFact {
+  readonly correlation: string;
+  /**
+   * expired: older than timespan and lateness, as intended. late: came when it would already have expired.
+   * group-full, groups-full: a bound was met, and something may have been missed.
+   */
+  readonly reason: "expired" | "late" | "group-full" | "groups-full";
+  /** Matches concerned. */
+  readonly count: number;
+}
+
+export interface CorrelationSettings {
+  readonly ruleset: Ruleset;
+  readonly state: State;
+  /** How long after its timespan an entry is kept for late events, in ms. Default one hour. */
+  readonly latenessMs?: number;
+  /** Groups of one correlation; the one longest untouched goes first. */
+  readonly groupsMax?: number;
+  /** Entries of one group; the oldest go first. A rule that asks for more gets what it asks for. */
+  readonly entriesMax?: number;
+  readonly onEvicted?: (fact: EvictedFact) => void;
+}
+
+/** A rule with its groups, least recently touched first. */
+interface RuleState {
+  readonly rule: CorrelationRule;
+  readonly snapshot: MatchedRule;
+  readonly settings: WindowSettings;
+  readonly groups: Map<string, GroupState>;
+}
+
+interface GroupState {
+  window: GroupWindow;
+  /** When it is next looked at; an earlier entry in the heap with another time is stale. */
+  dueAt: EpochMs;
+}
+
+interface Due {
+  readonly correlation: string;
+  readonly groupKey: string;
+  readonly at: EpochMs;
+}
+
+/** Rows of a rule that is gone are kept this much longer than its windows: a broken file must not cost 30 days. */
+const orphanGraceMs = 7 * dayMs;
+
+/**
+ * Correlates over what State holds. Indexes are built here from the rows, so after a `rollback` of the State make a new
+ * one. Results are the same for any arrival order of the same matches as far as they are still kept (coverage.ts), with
+ * one id per episode: rule, group and the episode's first match. A late match before the first one gives the episode
+ * another id; alerts fold both by rule and group.
+ */
+export function createCorrelation(settings: CorrelationSettings): WindowedCorrelation {
+  return new Windows(settings);
+}
+
+class Windows implements WindowedCorrelation {
+  readonly #ruleset: Ruleset;
+  readonly #route: Router;
+  readonly #rules = new Map<string, RuleState>();
+  readonly #due = new DueHeap<Due>();
+  readonly #entries: StateTable<Entry>;
+  readonly #groups: StateTable<GroupRow>;
+  readonly #clock: StateTable<EpochMs>;
+  readonly #groupsMax: number;
+  readonly #onEvicted: (fact: EvictedFact) => void;
+  #watermark: EpochMs;
+
+  constructor(settings: CorrelationSettings) {
+    const { ruleset, state, latenessMs = hourMs } = settings;
+    const { groupsMax = 100_000, entriesMax = 20_000 } = settings;
+    this.#ruleset = ruleset;
+    this.#route = createRouter(ruleset);
+    this.#groupsMax = groupsMax;
+    this.#onEvicted = settings.onEvicted ?? (() => {});
+    this.#entries = state.table("correlation.windows");
+    this.#groups = state.table("correlation.groups");
+    this.#clock = state.table("correlation.clock");
+    this.#watermark = this.#clock.get("watermark") ?? Number.NEGATIVE_INFINITY;
+    for (const rule of ruleset.correlations) {
+      const aggregate = aggregateOf(rule);
+      this.#rules.set(rule.id, {
+        rule,
+        snapshot: matchedRule(rule),
+        settings: {
+          aggregate,
+          timespanMs: rule.timespanMs,
+          keepMs: rule.timespanMs + latenessMs,
+          entriesMax: Math.max(entriesMax, aggregate.threshold),
+          byRule: rule.type === "temporal" || rule.type === "temporal_ordered",
+          byValue: rule.type === "value_count",
+        },
+        groups: new Map(),
+      });
+    }
+    this.#load();
+  }
+
+  routes(match: Match): readonly RoutedMatch[] {
+    return this.#route(match);
+  }
+
+  apply({ correlation, groupKey, group, match }: RoutedMatch): readonly CorrelatedMatch[] {
+    const state = this.#rules.get(correlation);
+    // The rule left the rule set while its matches were on the way.
+    if (state === undefined) return [];
+    const { rule, settings } = state;
+    const known = this.#entries.get(rowKey(correlation, groupKey, match.id));
+    if (known !== undefined) return this.#again(state, groupKey, { known, match });
+    if (match.occurredAt + settings.keepMs < this.#watermark) return this.#late(correlation);
+    const held = this.#groupState(state, groupKey, group);
+    if (held.window.isBelowFloor(match.occurredAt)) return this.#late(correlation);
+    const { field } = rule.condition;
+    const values =
+      field === undefined ? undefined : valuesOf(this.#ruleset, { rule, match, name: field });
+    const entry = this.#superseding(held, entryOf(match, values));
+    const { episode, dropped } = held.window.add(entry);
+    if (dropped > 0) this.#onEvicted({ correlation, reason: "group-full", count: dropped });
+    this.#schedule({ correlation, groupKey }, held);
+    return this.#shown(state, groupKey, { window: held.window, episodes: asList(episode) });
+  }
+
+  advance(watermark: EpochMs): readonly CorrelatedMatch[] {
+    if (watermark <= this.#watermark) return [];
+    this.#watermark = watermark;
+    this.#clock.put("watermark", watermark);
+    const shown: CorrelatedMatch[] = [];
+    const expired = new Map<string, number>();
+    while ((this.#due.next() ?? Number.POSITIVE_INFINITY) < watermark) {
+      const due = this.#due.pop();
+      const state = due && this.#rules.get(due.correlation);
+      const held = due && state?.groups.get(due.groupKey);
+      if (due === undefined || state === undefined || held?.dueAt !== due.at) continue;
+      const episodes = held.window.close(watermark);
+      shown.push(...this.#shown(state, due.groupKey, { window: held.window, episodes }));
+      const count = held.window.expire(watermark);
+      expired.set(due.correlation, (expired.get(due.correlation) ?? 0) + count);
+      held.dueAt = Number.NaN;
+      if (held.window.size > 0) this.#schedule(due, held);
+      else this.#forget(state, due.groupKey);
+    }
+    for (const [correlation, count] of expired) {
+      if (count > 0) this.#onEvicted({ correlation, reason: "expired", count });
+    }
+    return shown;
+  }
+
+  standing(): readonly Match[] {
+    return [...this.#rules.values()].flatMap((state) =>
+      [...state.groups].flatMap(([groupKey, { window }]) =>
+        this.#shown(state, groupKey, { window, episodes: window.episodes() }).map(
+          ({ match }) => match,
+        ),
+      ),
+    );
+  }
+
+  #again(
+    state: RuleState,
+    groupKey: string,
+    { known, match }: { known: Entry; match: Match },
+  ): readonly CorrelatedMatch[] {
+    const held = state.groups.get(groupKey);
+    if (held === undefined) return [];
+    const correlation = state.rule.id;
+    const fresh = entryOf(match, known.values);
+    // Another version of an episode may by now have grown over one that was separate before.
+    const swallowed = held.window.overlapping(fresh).filter(({ id }) => id !== known.id);
+    if (swallowed.length > 0) {
+      held.window = held.window.without(new Set(swallowed.map(({ id }) => id)));
+    }
+    if (known.joined === true || !isJoined(match)) return [];
+    // When it happened stays as it was first told; only what is known of it grows.
+    const { events: _slim, ...slim } = known;
+    const joined = { ...slim, joined: true };
+    const kept = known.events === undefined || fresh.events === undefined;
+    const entry = kept ? joined : { ...joined, events: fresh.events };
+    const episode = held.window.replace(entry);
+    this.#schedule({ correlation, groupKey }, held);
+    return this.#shown(state, groupKey, { window: held.window, episodes: asList(episode) });
+  }
+
+  /**
+   * A correlation's episode that got an earlier first match comes under a new id. It replaces what its group showed for
+   * that time before, or the outer correlation would count one episode twice. It keeps the earlier time of completion.
+   */
+  #superseding(held: GroupState, entry: Entry): Entry {
+    const earlier = held.window.overlapping(entry);
+    if (earlier.length === 0) return entry;
+    held.window = held.window.without(new Set(earlier.map(({ id }) => id)));
+    return { ...entry, at: Math.min(entry.at, ...earlier.map(({ at }) => at)) };
+  }
+
+  #late(correlation: string): readonly CorrelatedMatch[] {
+    this.#onEvicted({ correlation, reason: "late", count: 1 });
+    return [];
+  }
+
+  #groupState(state: RuleState, groupKey: string, group: Match["group"]): GroupState {
+    const known = state.groups.get(groupKey);
+    if (known !== undefined) {
+      // Last in the map is most recently touched.
+      state.groups.delete(groupKey);
+      state.groups.set(groupKey, known);
+      return known;
+    }
+    if (state.groups.size >= this.#groupsMax) this.#evictGroup(state);
+    const row: GroupRow = { group, keepMs: state.settings.keepMs, segments: [], closed: [] };
+    const rows = this.#rowsOf(state.rule.id, groupKey);
+    rows.putGroup(row);
+    const window = new GroupWindow(state.settings, rows, { row, entries: [] });
+    const added = { window, dueAt: Number.NaN };
+    state.groups.set(groupKey, added);
+    return added;
+  }
+
+  #evictGroup(state: RuleState): void {
+    const [oldest] = state.groups;
+    if (oldest === undefined) return;
+    const [groupKey, { window }] = oldest;
+    const count = window.clear();
+    this.#forget(state, groupKey);
+    this.#onEvicted({ correlation: state.rule.id, reason: "groups-full", count });
+  }
+
+  #forget(state: RuleState, groupKey: string): void {
+    state.groups.delete(groupKey);
+    this.#groups.delete(groupRowKey(state.rule.id, groupKey));
+  }
+
+  #schedule(of: { correlation: string; groupKey: string }, held: GroupState): void {
+    const at = held.window.due();
+    // A later due time is found out when the earlier one comes up.
+    if (held.dueAt <= at) return;
+    held.dueAt = at;
+    this.#due.push(at, { correlation: of.correlation, groupKey: of.groupKey, at });
+  }
+
+  #shown(
+    state: RuleState,
+    groupKey: string,
+    { window, episodes }: { window: GroupWindow; episodes: readonly Episode[] },
+  ): readonly CorrelatedMatch[] {
+    const alerts = this.#ruleset.alerts(state.rule.id);
+    return episodes.map((episode) => {
+      const { anchor, count, evidence, last } = episode;
+      const latest = evidence.at(-1);
+      const { group } = window;
+      const receivedAt = Math.max(last.receivedAt, ...evidence.map((event) => event.receivedAt));
+      const match: Match = {
+        id: matchId(state.rule.id, groupKey, anchor),
+        rule: state.snapshot,
+        reason: fillReason(state.rule, { group, ...(latest === undefined ? {} : { latest }) }),
+        occurredAt: last.at,
+        receivedAt,
+        group,
+        events: evidence,
+        eventCount: count,
+      };
+      return { match, alerts };
+    });
+  }
+
+  #rowsOf(correlation: string, groupKey: string): WindowRows {
+    return {
+      putEntry: (entry) => this.#entries.put(rowKey(correlation, groupKey, entry.id), entry),
+      deleteEntry: (id) => this.#entries.delete(rowKey(correlation, groupKey, id)),
+      putGroup: (row) => this.#groups.put(groupRowKey(correlation, groupKey), row),
+    };
+  }
+
+  #load(): void {
+    const kept = new Map<string, Entry[]>();
+    for (const [key, entry] of this.#entries.entries()) {
+      const group = key.slice(0, key.lastIndexOf("\0"));
+      const known = kept.get(group);
+      if (known === undefined) kept.set(group, [entry]);
+      else known.push(entry);
+    }
+    const loaded: { state: RuleState; groupKey: string; window: GroupWindow }[] = [];
+    for (const [key, row] of [...this.#groups.entries()]) {
+      const [correlation, groupKey] = splitGroupKey(key);
+      const entries = kept.get(key) ?? [];
+      const state = this.#rules.get(correlation);
+      const rows = this.#rowsOf(correlation, groupKey);
+      if (state === undefined) {
+        this.#expireOrphan({ key, row, entries, rows });
+        continue;
+      }
+      const window = new GroupWindow(state.settings, rows, { row, entries });
+      loaded.push({ state, groupKey, window });
+    }
+    // What was touched last is not recorded; the newest entry comes close.
+    loaded.sort((left, right) => left.window.newestAt - right.window.newestAt);
+    for (const { state, groupKey, window } of loaded) {
+      const held = { window, dueAt: Number.NaN };
+      state.groups.set(groupKey, held);
+      this.#schedule({ correlation: state.rule.id, groupKey }, held);
+    }
+  }
+
+  #expireOrphan(orphan: {
+    readonly key: string;
+    readonly row: GroupRow;
+    readonly entries: readonly Entry[];
+    readonly rows: WindowRows;
+  }): void {
+    const newest = Math.max(...orphan.entries.map(({ at }) => at));
+    if (newest + orphan.row.keepMs + orphanGraceMs >= this.#watermark) return;
+    for (const { id } of orphan.entries) orphan.rows.deleteEntry(id);
+    this.#groups.delete(orphan.key);
+  }
+}
+
+function asList<T>(value: T | undefined): readonly T[] {
+  return value === undefined ? [] : [value];
+}
+
+// Rule ids and the JSON of a group hold no NUL, so these keys fall apart in one way only.
+function groupRowKey(correlation: string, groupKey: string): string {
+  return `${correlation}\0${groupKey}`;
+}
+
+function rowKey(correlation: string, groupKey: string, id: string): string {
+  return `${correlation}\0${groupKey}\0${id}`;
+}
+
+function splitGroupKey(key: string): [correlation: string, groupKey: string] {
+  const cut = key.indexOf("\0");
+  return [key.slice(0, cut), key.slice(cut + 1)];
+}

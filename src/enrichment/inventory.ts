@@ -1,0 +1,97 @@
+/** @module Which runner stands behind a host or an address, as the operator has written it down. */
+
+import ipaddr from "ipaddr.js";
+import { type Static, Type } from "typebox";
+
+/** Settings of the build join, under `enrichment:`. */
+export const EnrichmentConfig = Type.Object(
+  {
+    wait_seconds: Type.Integer({
+      default: 15,
+      minimum: 0,
+      maximum: 3_600,
+      description:
+        "How long an event that names a runner, pod or host waits for its job, in seconds.",
+    }),
+    slack_seconds: Type.Integer({
+      default: 30,
+      minimum: 0,
+      maximum: 600,
+      description: "How far outside a job's start and end its activity may lie, in seconds.",
+    }),
+    builds_max: Type.Integer({
+      default: 50_000,
+      minimum: 100,
+      description: "The most runs and jobs kept; beyond it the oldest are forgotten.",
+    }),
+    parked_max: Type.Integer({
+      default: 20_000,
+      minimum: 1,
+      description:
+        "The most events that wait at once; those beyond it go on and are enriched later.",
+    }),
+    keep_hours: Type.Integer({
+      default: 24,
+      minimum: 1,
+      maximum: 168,
+      description: "How long an event that went on without its build is kept for a late fact.",
+    }),
+    runners: Type.Array(
+      Type.Object(
+        {
+          name: Type.String({ minLength: 1, description: "The runner's name at GitHub." }),
+          hosts: Type.Optional(
+            Type.Array(Type.String({ minLength: 1 }), {
+              description: "Host names that events from this runner's machine bear.",
+            }),
+          ),
+          addresses: Type.Optional(
+            Type.Array(Type.String({ minLength: 1 }), {
+              description: "Addresses of this runner's machine, IPv4 or IPv6.",
+            }),
+          ),
+        },
+        { additionalProperties: false },
+      ),
+      { default: [], description: "Runners whose host or address differs from their name." },
+    ),
+  },
+  {
+    additionalProperties: false,
+    description: "How events are joined to the CI run that caused them.",
+  },
+);
+export type EnrichmentConfig = Static<typeof EnrichmentConfig>;
+
+/** The operator's list, by host and by address. */
+export interface RunnerInventory {
+  /** Runner names, lower case; several when a machine carries several runners; [] when unknown. */
+  runnersOfHost(host: string): readonly string[];
+  runnersOfAddress(address: string): readonly string[];
+}
+
+/** The inventory of the settings. Names and hosts are compared without case, addresses by value. */
+export function createInventory(runners: EnrichmentConfig["runners"]): RunnerInventory {
+  const hosts = new Map<string, string[]>();
+  const addresses = new Map<string, string[]>();
+  for (const runner of runners) {
+    const name = runner.name.toLowerCase();
+    for (const host of runner.hosts ?? []) addTo(hosts, host.toLowerCase(), name);
+    for (const address of runner.addresses ?? []) addTo(addresses, addressKey(address), name);
+  }
+  return {
+    runnersOfHost: (host) => hosts.get(host.toLowerCase()) ?? [],
+    runnersOfAddress: (address) => addresses.get(addressKey(address)) ?? [],
+  };
+}
+
+function addTo(map: Map<string, string[]>, key: string, name: string): void {
+  const names = map.get(key) ?? [];
+  if (!names.includes(name)) map.set(key, [...names, name]);
+}
+
+/** One spelling per address: an IPv4 address inside IPv6 is the IPv4 address. */
+export function addressKey(address: string): string {
+  const text = address.trim().toLowerCase();
+  return ipaddr.isValid(text) ? ipaddr.process(text).toString() : text;
+}

@@ -1,0 +1,285 @@
+/**
+ * @module The routes from an event to its build, best first: job id, run id, runner, pod, host,
+ * address.
+ */
+
+import type { EpochMs } from "../clock.ts";
+import type { BuildContext, BuildJoin, JoinMethod } from "../event/build.ts";
+import { type Event, textOf } from "../event/event.ts";
+import type { RunnerInventory } from "./inventory.ts";
+import type { Leases } from "./leases.ts";
+import { type JobView, ownerOf, type Picked, pickJob, pickStep } from "./pick.ts";
+import type { RunRecord } from "./records.ts";
+import type { RunBook } from "./run-book.ts";
+import { type PodReading, podReadings, readingFits } from "./runner-name.ts";
+
+/** What the join found. Not `settled`: a fact that is still on its way may give another answer. */
+export interface Resolution {
+  readonly build?: BuildContext;
+  readonly join: BuildJoin;
+  readonly settled: boolean;
+}
+
+export interface JoinSources {
+  readonly book: RunBook;
+  readonly inventory: RunnerInventory;
+  readonly leases: Leases;
+  readonly slackMs: number;
+}
+
+/** One way an event points at runners. */
+interface Route {
+  readonly method: JoinMethod;
+  readonly readings: readonly PodReading[];
+  /** The runner runs one job and is gone: nothing later can claim activity after its job. */
+  readonly ephemeral?: true;
+  /** Found by an address that goes to another pod soon after. */
+  readonly leased?: true;
+}
+
+const candidatesMax = 16;
+const unknown: Resolution = {
+  join: { method: "none", confidence: "none", candidates: [] },
+  settled: false,
+};
+
+/**
+ * The keys an event can be found by when a fact arrives; [] when it names nothing that could be a
+ * runner.
+ */
+export function waitKeys(event: Event, sources: JoinSources): readonly string[] {
+  const { jobId, runId } = event.join;
+  const keys = routesOf(event, sources).flatMap((route) => {
+    return route.readings.map((reading) => `runner:${reading.key}`);
+  });
+  if (jobId !== undefined) keys.push(`job:${jobId}`);
+  if (runId !== undefined) keys.push(`run:${runId}`);
+  return [...new Set(keys)];
+}
+
+/**
+ * The best answer of all routes. The first settled one wins; else the first with a build, else the
+ * first with candidates.
+ */
+export function resolve(event: Event, sources: JoinSources): Resolution {
+  let best = unknown;
+  for (const resolution of resolutions(event, sources)) {
+    if (resolution.settled) return resolution;
+    if (worth(resolution) > worth(best)) best = resolution;
+  }
+  return best;
+}
+
+function worth(resolution: Resolution): number {
+  if (resolution.build !== undefined) return 2;
+  return resolution.join.candidates.length > 0 ? 1 : 0;
+}
+
+function* resolutions(event: Event, sources: JoinSources): Iterable<Resolution> {
+  const { jobId, runId } = event.join;
+  if (jobId !== undefined) yield byJobId(event, sources, jobId);
+  if (runId !== undefined) yield byRunId(event, sources, runId);
+  // An audit entry's address is a person's, and a webhook names its run: the ids say it all.
+  if (isGithub(event)) return;
+  for (const route of routesOf(event, sources)) yield byRunner(event, sources, route);
+}
+
+function byJobId(event: Event, { book }: JoinSources, jobId: string): Resolution {
+  const views = preferred(event, book.jobsOfJobId(jobId));
+  const attempt = event.join.runAttempt;
+  const same = views.filter((view) => view.build.runAttempt === attempt);
+  const [view, ...others] = same.length > 0 ? same : views;
+  if (view === undefined) return unknown;
+  if (others.length > 0) return ambiguous([view, ...others]);
+  return found(view, event.occurredAt, { method: "job-id", confidence: "exact", candidates: [] });
+}
+
+function byRunId(event: Event, sources: JoinSources, runId: string): Resolution {
+  const { book, slackMs } = sources;
+  const run = attemptOf(event, preferredRuns(event, book.runsOfRunId(runId)));
+  if (run === undefined) return unknown;
+  const join: BuildJoin = { method: "run-id", confidence: "exact", candidates: [] };
+  const whole: Resolution = { build: book.buildOfRun(run), join, settled: true };
+  const jobs = namedJobs(event, book.jobsOfRun(run));
+  // What GitHub says of a run is about the run, unless it names the job.
+  if (isGithub(event)) return oneOf(event, jobs, join) ?? whole;
+  const picked = pickJob(jobs, event.occurredAt, slackMs);
+  if (picked.kind === "one" || picked.kind === "boundary") {
+    return found(picked.view, event.occurredAt, join);
+  }
+  if (picked.kind === "after" && jobs.length === 1) {
+    return found(picked.view, event.occurredAt, { ...join, confidence: "likely" });
+  }
+  // The run is certain, the job is not.
+  const several = picked.kind === "many";
+  const candidates = several ? candidatesOf(picked.views) : [];
+  return { ...whole, join: { ...join, candidates }, settled: several };
+}
+
+function isGithub(event: Event): boolean {
+  return event.feed === "github-webhook" || event.feed === "github-audit";
+}
+
+/** The job whose name the event gives, when the run has just one of that name. */
+function oneOf(event: Event, jobs: readonly JobView[], join: BuildJoin): Resolution | undefined {
+  const name = textOf(event.fields, "cicd.pipeline.task.name");
+  const [only, ...more] = jobs.filter((view) => name !== undefined && view.build.job === name);
+  return only !== undefined && more.length === 0 ? found(only, event.occurredAt, join) : undefined;
+}
+
+/** Of the jobs of a run those that the event itself points at, by runner, pod or job name. */
+function namedJobs(event: Event, jobs: readonly JobView[]): readonly JobView[] {
+  const { runnerName, pod } = event.join;
+  const readings = [
+    ...(runnerName === undefined ? [] : [exactly(runnerName)]),
+    ...(pod === undefined ? [] : podReadings(pod)),
+  ];
+  const job = textOf(event.fields, "cicd.pipeline.task.name");
+  const byRunner = jobs.filter((view) => {
+    const name = view.build.runner?.name;
+    return name !== undefined && readings.some((reading) => readingFits(reading, name));
+  });
+  if (byRunner.length > 0) return byRunner;
+  const byName = jobs.filter((view) => view.build.job === job);
+  return byName.length > 0 ? byName : jobs;
+}
+
+function preferredRuns(event: Event, runs: readonly RunRecord[]): readonly RunRecord[] {
+  const repository = event.join.repository?.toLowerCase();
+  if (repository === undefined) {
+    // Two instances of GitHub may use one id; without a repository neither is the answer.
+    return new Set(runs.map((run) => run.group)).size > 1 ? [] : runs;
+  }
+  return runs.filter((run) => run.group.startsWith(`${repository}#`));
+}
+
+/** The attempt the event names, else the one that had begun last. */
+function attemptOf(event: Event, runs: readonly RunRecord[]): RunRecord | undefined {
+  const sorted = [...runs].sort((a, b) => a.runAttempt - b.runAttempt);
+  const { runAttempt } = event.join;
+  if (runAttempt !== undefined) return sorted.find((run) => run.runAttempt === runAttempt);
+  const began = sorted.findLast((run) => (run.cells.startedAt?.[0] ?? 0) <= event.occurredAt);
+  return began ?? sorted[0];
+}
+
+function routesOf(event: Event, sources: JoinSources): readonly Route[] {
+  const { runnerName, pod, host, address } = event.join;
+  const { inventory, leases, book } = sources;
+  const routes: Route[] = [];
+  if (runnerName !== undefined) {
+    routes.push({ method: "runner-name", readings: [exactly(runnerName)] });
+  }
+  if (pod !== undefined) {
+    routes.push({ method: "pod", readings: podReadings(pod), ephemeral: true });
+  }
+  if (host !== undefined) {
+    const listed = inventory.runnersOfHost(host);
+    // A node carries many pods: its name counts only for events outside any pod.
+    const named = pod === undefined && book.hasRunner(host) ? [host] : [];
+    const readings = [...new Set([...listed, ...named])].map(exactly);
+    if (readings.length > 0) routes.push({ method: "host", readings });
+  }
+  if (address !== undefined) {
+    const readings = inventory.runnersOfAddress(address).map(exactly);
+    if (readings.length > 0) routes.push({ method: "address", readings });
+    const pods = pod === undefined ? leases.podsAt(address, event.occurredAt) : [];
+    const leased = pods.flatMap(podReadings);
+    if (leased.length > 0) routes.push({ method: "address", readings: leased, leased: true });
+  }
+  return routes;
+}
+
+function exactly(runner: string): PodReading {
+  return { key: runner.toLowerCase(), cut: false };
+}
+
+function byRunner(event: Event, sources: JoinSources, route: Route): Resolution {
+  const { book, slackMs } = sources;
+  let views: readonly JobView[] = [];
+  for (const reading of route.readings) {
+    const jobs = book.jobsOfRunner(reading);
+    // An exact name outweighs a cut one, but two runners on one machine are both meant.
+    views = route.method === "pod" && views.length > 0 ? views : [...views, ...jobs];
+  }
+  const picked = pickJob(views, event.occurredAt, slackMs);
+  return judged(event, route, hinted(event, views, { picked, slackMs }));
+}
+
+/** Several answers: what the event says of its repository may leave one. */
+function hinted(
+  event: Event,
+  views: readonly JobView[],
+  { picked, slackMs }: { readonly picked: Picked; readonly slackMs: number },
+): Picked {
+  if (picked.kind !== "many") return picked;
+  const fewer = preferred(event, views);
+  return fewer.length < views.length ? pickJob(fewer, event.occurredAt, slackMs) : picked;
+}
+
+function judged(event: Event, route: Route, picked: Picked): Resolution {
+  const { method, ephemeral = false, leased = false } = route;
+  switch (picked.kind) {
+    case "none":
+      return unknown;
+    case "many":
+      return ambiguous(picked.views);
+    case "one": {
+      const confidence = picked.near || leased ? "likely" : "exact";
+      return found(picked.view, event.occurredAt, { method, confidence, candidates: [] });
+    }
+    case "boundary": {
+      const candidates = candidatesOf(picked.others);
+      return found(picked.view, event.occurredAt, { method, confidence: "likely", candidates });
+    }
+    case "after": {
+      if (leased && !picked.near) return unknown;
+      const confidence = picked.near ? "likely" : "after-job";
+      const candidates = candidatesOf(picked.others);
+      const join: BuildJoin = { method, confidence, candidates };
+      // A runner that lives on may have begun its next job, whose webhook is still on its way.
+      return { ...found(picked.view, event.occurredAt, join), settled: ephemeral };
+    }
+    default:
+      return picked satisfies never;
+  }
+}
+
+function found(view: JobView, time: EpochMs, join: BuildJoin): Resolution {
+  const step = join.confidence === "after-job" ? undefined : pickStep(view.steps, time);
+  const build: BuildContext =
+    step === undefined ? view.build : { ...view.build, step: step.name, stepNumber: step.number };
+  return { build, join, settled: true };
+}
+
+function ambiguous(views: readonly JobView[]): Resolution {
+  const candidates = candidatesOf(views);
+  return { join: { method: "none", confidence: "none", candidates }, settled: false };
+}
+
+/**
+ * The views of the event's repository, else of its owner, else all: a hint narrows, it never
+ * excludes.
+ */
+function preferred(event: Event, views: readonly JobView[]): readonly JobView[] {
+  const repository = (
+    event.join.repository ?? textOf(event.fields, "vcs.repository.name")
+  )?.toLowerCase();
+  const same = views.filter((view) => view.build.repository.toLowerCase() === repository);
+  if (same.length > 0) return same;
+  const owner =
+    repository === undefined
+      ? textOf(event.fields, "vcs.owner.name")?.toLowerCase()
+      : ownerOf({ repository });
+  const sameOwner = views.filter((view) => ownerOf(view.build) === owner);
+  return sameOwner.length > 0 ? sameOwner : views;
+}
+
+function candidatesOf(views: readonly JobView[]): readonly string[] {
+  return [...new Set(views.map(candidateOf))].sort().slice(0, candidatesMax);
+}
+
+/** `owner/name run/attempt job` */
+function candidateOf(view: JobView): string {
+  const { repository, runId, runAttempt, job } = view.build;
+  return `${repository} ${runId}/${runAttempt} ${job ?? ""}`.trimEnd();
+}

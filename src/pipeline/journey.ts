@@ -1,0 +1,188 @@
+/** @module The whole journey wired in order, over any bus and state; starts last to first, drains first to last. */
+
+import { createAlerts, type Notice } from "../alert/alert.ts";
+import { type Bus, topics } from "../bus/bus.ts";
+import { type Clock, hourMs, secondMs } from "../clock.ts";
+import type { Intake } from "../collector/collector.ts";
+import { createCorrelation, createRouter } from "../correlation/correlation.ts";
+import { createDetection, type Ruleset } from "../detection/detection.ts";
+import {
+  type BuildTable,
+  createBuildTable,
+  createInventory,
+  type EnrichmentConfig,
+} from "../enrichment/enrichment.ts";
+import type { Feed } from "../event/event.ts";
+import { createLineage, type LineageSettings, lineageFacts } from "../lineage/lineage.ts";
+import { createDelivery, type DeliveryChain, type Sink } from "../sink/sink.ts";
+import type { State, StateStore } from "../state/state.ts";
+import type { Store } from "../store/store.ts";
+import type { Telemetry } from "../telemetry.ts";
+import { deadLetterRecord, eventRecord } from "./records.ts";
+import { type Stage, StageRunner } from "./stage.ts";
+import {
+  createCorrelateStage,
+  createDeliverStage,
+  createDetectStage,
+  createNotifyStage,
+  createStoreStage,
+} from "./stages.ts";
+
+export interface JourneySettings {
+  readonly bus: Bus;
+  readonly states: StateStore;
+  readonly store: Store;
+  readonly sinks: readonly Sink[];
+  readonly ruleset: Ruleset;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly enrichment: EnrichmentConfig;
+  readonly lineage: LineageSettings;
+  /** An event older than this when it is matched wakes nobody. */
+  readonly pageAgeMaxMs: number;
+  /** How much later than its neighbours a match may arrive and still count in its window. */
+  readonly latenessMs: number;
+}
+
+/** Every stage of one process. */
+export class Journey {
+  readonly #settings: JourneySettings;
+  readonly #runners: readonly StageRunner[];
+  readonly #delivery: DeliveryChain;
+
+  constructor(settings: JourneySettings) {
+    this.#settings = settings;
+    const deliver = this.#deliver();
+    this.#delivery = deliver.delivery;
+    this.#runners = [
+      this.#detect(),
+      this.#correlate(),
+      this.#notify(),
+      deliver.runner,
+      this.#runner("store", () => createStoreStage(settings.store)),
+    ];
+  }
+
+  async start(): Promise<void> {
+    for (const runner of [...this.#runners].reverse()) await runner.start();
+    this.#delivery.start();
+  }
+
+  /** Resolves once everything in it is durable: events on the bus, rejections in the dead letters. */
+  async accept(intake: Intake, feed: Feed | undefined): Promise<void> {
+    const letters = intake.rejections.map((rejection) => deadLetterRecord(rejection, feed));
+    const records = [...intake.events.map(eventRecord), ...letters];
+    if (records.length > 0) await this.#settings.bus.append(records);
+  }
+
+  deliveriesOf(incidentId: string): ReturnType<DeliveryChain["deliveriesOf"]> {
+    return this.#delivery.deliveriesOf(incidentId);
+  }
+
+  /** Resolves when nothing is left to do for any stage, and no delivery is due. */
+  async drained(): Promise<void> {
+    for (let before = -1; ; ) {
+      const appended = await this.#appended();
+      if (appended === before) break;
+      before = appended;
+      for (const runner of this.#runners) await runner.drained();
+    }
+    await this.#delivery.idle();
+  }
+
+  /** Records that some stage has yet to apply, by stage. */
+  async backlog(): Promise<Readonly<Record<string, number>>> {
+    const counts = this.#runners.map(
+      async (runner) => [runner.name, await runner.backlog()] as const,
+    );
+    return Object.fromEntries(await Promise.all(counts));
+  }
+
+  /** Runs what time alone brings about, for a clock moved by hand. */
+  async tick(): Promise<void> {
+    for (const runner of this.#runners) await runner.tick();
+  }
+
+  async stop(): Promise<void> {
+    // The chain saves what it learned through its runner, so it stops before that one does.
+    for (const runner of this.#runners.slice(0, 3)) await runner.stop();
+    await this.#delivery.stop();
+    for (const runner of this.#runners.slice(3)) await runner.stop();
+  }
+
+  /** Records ever appended, over all topics that a stage reads. */
+  async #appended(): Promise<number> {
+    const { bus } = this.#settings;
+    let sum = 0;
+    for (const topic of topics) {
+      for (let partition = 0; partition < bus.partitions(topic); partition += 1) {
+        sum += await bus.end(topic, partition);
+      }
+    }
+    return sum;
+  }
+
+  #runner(name: string, make: () => Stage): StageRunner {
+    const { bus, states, clock, telemetry } = this.#settings;
+    return new StageRunner({ name, bus, state: states.open(name), clock, telemetry, make });
+  }
+
+  #detect(): StageRunner {
+    const { states, enrichment, ruleset, lineage } = this.#settings;
+    const state = states.open("detect");
+    return this.#runner("detect", () =>
+      createDetectStage({
+        builds: buildTable(state, enrichment),
+        detection: createDetection(ruleset),
+        routes: createRouter(ruleset),
+        lineageFacts: (event) => lineageFacts(event, lineage),
+      }),
+    );
+  }
+
+  #correlate(): StageRunner {
+    const { states, ruleset, latenessMs, telemetry } = this.#settings;
+    const state = states.open("correlate");
+    return this.#runner("correlate", () =>
+      createCorrelateStage({
+        correlation: createCorrelation({
+          ruleset,
+          state,
+          onEvicted: (fact) => telemetry.emit.windowsEvicted(fact),
+        }),
+        latenessMs,
+      }),
+    );
+  }
+
+  #notify(): StageRunner {
+    const { states, pageAgeMaxMs } = this.#settings;
+    const state = states.open("notify");
+    return this.#runner("notify", () => {
+      const lineage = createLineage({ state });
+      return createNotifyStage({ lineage, alerts: createAlerts({ state, lineage, pageAgeMaxMs }) });
+    });
+  }
+
+  #deliver(): { runner: StageRunner; delivery: DeliveryChain } {
+    const { states, sinks, clock, telemetry } = this.#settings;
+    const state = states.open("deliver");
+    const commit = (change: () => void) => runner.change(change);
+    const delivery = createDelivery({ sinks, state, clock, telemetry, commit });
+    const promise = (notice: Notice) => delivery.promise(notice);
+    const runner = this.#runner("deliver", () => createDeliverStage(promise));
+    return { runner, delivery };
+  }
+}
+
+function buildTable(state: State, config: EnrichmentConfig): BuildTable {
+  return createBuildTable({
+    state,
+    inventory: createInventory(config.runners),
+    waitMs: config.wait_seconds * secondMs,
+    slackMs: config.slack_seconds * secondMs,
+    buildsMax: config.builds_max,
+    parkedMax: config.parked_max,
+    keepMs: config.keep_hours * hourMs,
+  });
+}

@@ -1,0 +1,115 @@
+/** @module What the topics hold: values to bytes and back, versioned, each topic its own type. */
+
+import type { Notice } from "../alert/alert.ts";
+import type { BusRecord, NewRecord, Topic } from "../bus/bus.ts";
+import type { Rejection } from "../collector/collector.ts";
+import type { RoutedMatch } from "../correlation/correlation.ts";
+import type { Match } from "../detection/detection.ts";
+import type { BuildFact } from "../enrichment/enrichment.ts";
+import { type Problem, shown } from "../error.ts";
+import { encodeEvent } from "../event/codec.ts";
+import type { Event, Feed } from "../event/event.ts";
+import type { LineageFact } from "../lineage/lineage.ts";
+import type { StoreDocument } from "../store/store.ts";
+
+/** A record nobody could read or apply: why, and its bytes as text. */
+export interface DeadLetter {
+  readonly problem: Problem;
+  readonly raw: string;
+  readonly feed?: Feed;
+}
+
+interface TopicValues {
+  builds: BuildFact;
+  matches: RoutedMatch;
+  lineage: LineageFact;
+  alerts: Match;
+  pages: Notice;
+  documents: StoreDocument;
+  "dead-letters": DeadLetter;
+}
+
+const version = 1;
+
+function record<T extends keyof TopicValues>(
+  topic: T,
+  key: string,
+  value: TopicValues[T],
+): NewRecord {
+  return { topic, key, value: Buffer.from(JSON.stringify({ v: version, value })) };
+}
+
+/**
+ * Events of one runner, run or repository stay in order: they share a partition. The host stands in for a runner whose
+ * name the event does not tell.
+ */
+function eventKey({ join, id }: Event): string {
+  const run = join.runId === undefined ? undefined : `${join.repository ?? ""}#${join.runId}`;
+  return join.runnerName ?? join.pod ?? run ?? join.host ?? join.address ?? join.repository ?? id;
+}
+
+export function eventRecord(event: Event): NewRecord {
+  return { topic: "events", key: eventKey(event), value: encodeEvent(event) };
+}
+
+export function buildRecord(fact: BuildFact): NewRecord {
+  return record("builds", fact.run, fact);
+}
+
+export function routedRecord(routed: RoutedMatch): NewRecord {
+  return record("matches", `${routed.correlation}\u0000${routed.groupKey}`, routed);
+}
+
+export function lineageRecord(fact: LineageFact): NewRecord {
+  return record("lineage", fact.thing, fact);
+}
+
+export function alertRecord(match: Match): NewRecord {
+  return record("alerts", match.rule.id, match);
+}
+
+export function noticeRecord(notice: Notice): NewRecord {
+  return record("pages", notice.incident.id, notice);
+}
+
+export function documentRecord(document: StoreDocument): NewRecord {
+  return record("documents", document.id, document);
+}
+
+export function deadLetterRecord(rejection: Rejection, feed?: Feed): NewRecord {
+  const letter = feed === undefined ? rejection : { ...rejection, feed };
+  return record("dead-letters", rejection.problem.code, letter);
+}
+
+/** `events/0/12`: where a record stands, for problems and logs. */
+export function recordPlace(from: BusRecord): string {
+  return `${from.topic}/${from.partition}/${from.offset}`;
+}
+
+/** The value of a record of this topic, or the problem with its bytes. */
+export function readRecord<T extends keyof TopicValues>(
+  topic: T,
+  from: BusRecord,
+): TopicValues[T] | Problem {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(Buffer.from(from.value).toString("utf8"));
+  } catch (error) {
+    return unreadable(topic, from, String(error));
+  }
+  if (typeof parsed !== "object" || parsed === null || !("value" in parsed)) {
+    return unreadable(topic, from, parsed);
+  }
+  if (!("v" in parsed) || parsed.v !== version) return unreadable(topic, from, parsed);
+  // Only our own stages write these topics; the version says the shape is the one they wrote.
+  return parsed.value as TopicValues[T];
+}
+
+function unreadable(topic: Topic, from: BusRecord, found: unknown): Problem {
+  return {
+    code: "stored-record-invalid",
+    place: recordPlace(from),
+    expected: `a record of ${topic}, version ${version}`,
+    found: shown(found),
+  };
+}

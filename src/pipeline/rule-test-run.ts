@@ -1,0 +1,151 @@
+/**
+ * @module One test of a rule: its inputs through the real collectors, join, detection and
+ * correlation.
+ */
+
+import type { BusRecord, NewRecord } from "../bus/bus.ts";
+import { type EpochMs, minuteMs, VirtualClock } from "../clock.ts";
+import { collectors } from "../collector/collectors.ts";
+import { createCorrelation, createRouter } from "../correlation/correlation.ts";
+import { createDetection, type Match, type Ruleset } from "../detection/detection.ts";
+import { createBuildTable, createInventory } from "../enrichment/enrichment.ts";
+import { problemLine } from "../error.ts";
+import { isProblem } from "../event/codec.ts";
+import type { Event } from "../event/event.ts";
+import { openMemoryState } from "../state/memory.ts";
+import { eventRecord, readRecord } from "./records.ts";
+import { bodyOf, type Input, offsetMs, type TestContext } from "./rule-test-file.ts";
+import { createCorrelateStage, createDetectStage } from "./stages.ts";
+
+export interface Timeline {
+  readonly inputs: readonly Input[];
+  readonly runners: NonNullable<TestContext["runners"]>;
+  readonly ruleset: Ruleset;
+}
+
+/** What a timeline brought about; each match once, however often it was sent on. */
+export interface Outcome {
+  readonly alerts: readonly Match[];
+  /** Matches kept only for a correlation. */
+  readonly signals: readonly Match[];
+  /** Every event as detection last saw it, as far as it matched, else as it came in. */
+  readonly taken: readonly { readonly input: Input; readonly event: Event }[];
+  /** Inputs that became no event, and records that no stage could read. */
+  readonly problems: readonly string[];
+}
+
+/** A fixed instant; inputs lie around it. */
+const timeZero: EpochMs = Date.UTC(2026, 10, 24, 2, 0, 0);
+/** As the service runs. */
+const latenessMs = 15 * minuteMs;
+/** After the last input: long enough for whatever was parked. */
+const restMs = 2 * minuteMs;
+
+export async function runTimeline({ inputs, runners, ruleset }: Timeline): Promise<Outcome> {
+  const ordered = inputs
+    .map((input) => ({ input, receivedAt: timeZero + offsetMs(input.received ?? input.at) }))
+    .sort((a, b) => a.receivedAt - b.receivedAt);
+  const clock = new VirtualClock(ordered[0]?.receivedAt ?? timeZero);
+  const journey = new Stages(ruleset, runners);
+  const taken: { input: Input; event: Event }[] = [];
+  const problems: string[] = [];
+  for (const [index, { input, receivedAt }] of ordered.entries()) {
+    await journey.moveTo(clock, receivedAt);
+    const place = `input ${index + 1} (${input.at} ${input.feed})`;
+    const body = bodyOf(input, timeZero + offsetMs(input.at), index);
+    const intake = collectors.get(input.feed)?.read(body, {
+      ...{ receivedAt, place },
+      headers: input.event === undefined ? {} : { "x-github-event": input.event },
+      ...(input.path === undefined ? {} : { path: input.path }),
+    });
+    const { events = [], rejections = [] } = intake ?? {};
+    problems.push(...rejections.map(({ problem }) => problemLine(problem)));
+    if (events.length + rejections.length === 0) problems.push(`${place}: gave no event`);
+    for (const event of events) {
+      taken.push({ input, event });
+      await journey.take(event, receivedAt);
+    }
+  }
+  await journey.moveTo(clock, clock.now() + restMs);
+  const { alerts, signals, letters } = journey;
+  return { alerts, signals, taken, problems: [...problems, ...letters] };
+}
+
+/** The two stages that matter, fed by hand in the order a bus of one partition would. */
+class Stages {
+  readonly letters: string[] = [];
+  readonly #alerts = new Map<string, Match>();
+  readonly #routed = new Map<string, Match>();
+  readonly #detect: ReturnType<typeof createDetectStage>;
+  readonly #correlate: ReturnType<typeof createCorrelateStage>;
+  #offset = 0;
+
+  constructor(ruleset: Ruleset, runners: Timeline["runners"]) {
+    const states = openMemoryState();
+    this.#detect = createDetectStage({
+      builds: createBuildTable({
+        state: states.open("detect"),
+        inventory: createInventory([...runners]),
+      }),
+      detection: createDetection(ruleset),
+      routes: createRouter(ruleset),
+      lineageFacts: () => [],
+    });
+    const state = states.open("correlate");
+    this.#correlate = createCorrelateStage({
+      correlation: createCorrelation({ ruleset, state, latenessMs }),
+      latenessMs,
+    });
+  }
+
+  get alerts(): readonly Match[] {
+    return [...this.#alerts.values()];
+  }
+
+  get signals(): readonly Match[] {
+    return [...this.#routed.values()].filter((match) => !this.#alerts.has(match.id));
+  }
+
+  async take(event: Event, now: EpochMs): Promise<void> {
+    await this.#follow([eventRecord(event)], now);
+  }
+
+  /** Moves the clock, waking the stage at each moment it asked for on the way. */
+  async moveTo(clock: VirtualClock, time: EpochMs): Promise<void> {
+    for (;;) {
+      const due = this.#detect.nextTick?.();
+      if (due === undefined || due > time) break;
+      clock.advanceTo(due);
+      const out = this.#detect.tick?.(clock.now()) ?? [];
+      await this.#follow(out, clock.now());
+      if (out.length === 0) break;
+    }
+    clock.advanceTo(time);
+  }
+
+  /** Everything that follows from the records, in order. */
+  async #follow(first: readonly NewRecord[], now: EpochMs): Promise<void> {
+    const queue = [...first];
+    for (let record = queue.shift(); record !== undefined; record = queue.shift()) {
+      const busRecord: BusRecord = {
+        ...record,
+        partition: 0,
+        offset: this.#offset++,
+        appendedAt: now,
+      };
+      if (record.topic === "events" || record.topic === "builds") {
+        queue.push(...(await this.#detect.apply([busRecord], now)));
+      } else if (record.topic === "matches") {
+        const routed = readRecord("matches", busRecord);
+        if (!isProblem(routed)) this.#routed.set(routed.match.id, routed.match);
+        queue.push(...(await this.#correlate.apply([busRecord], now)));
+      } else if (record.topic === "alerts") {
+        const match = readRecord("alerts", busRecord);
+        if (!isProblem(match) && !this.#alerts.has(match.id)) this.#alerts.set(match.id, match);
+      } else if (record.topic === "dead-letters") {
+        const letter = readRecord("dead-letters", busRecord);
+        this.letters.push(problemLine(isProblem(letter) ? letter : letter.problem));
+      }
+    }
+  }
+}

@@ -1,0 +1,190 @@
+/** @module The stages of the journey, each made of its component: what it reads, what it appends. */
+
+import type { AlertChange, Alerts } from "../alert/alert.ts";
+import type { NewRecord } from "../bus/bus.ts";
+import type { EpochMs } from "../clock.ts";
+import type { Correlation, RoutedMatch } from "../correlation/correlation.ts";
+import type { Detection, Match } from "../detection/detection.ts";
+import type { BuildTable } from "../enrichment/enrichment.ts";
+import { decodeEvent, isProblem } from "../event/codec.ts";
+import type { Event } from "../event/event.ts";
+import type { Lineage, LineageFact } from "../lineage/lineage.ts";
+import type { Store, StoreDocument } from "../store/store.ts";
+import {
+  alertRecord,
+  buildRecord,
+  deadLetterRecord,
+  documentRecord,
+  lineageRecord,
+  noticeRecord,
+  readRecord,
+  recordPlace,
+  routedRecord,
+} from "./records.ts";
+import type { Stage } from "./stage.ts";
+
+export interface DetectParts {
+  readonly builds: BuildTable;
+  readonly detection: Detection;
+  readonly routes: (match: Match) => readonly RoutedMatch[];
+  readonly lineageFacts: (event: Event) => readonly LineageFact[];
+}
+
+/** Stage 1: learn builds, join, match. Keyed by runner, run or repository; keeps only builds and parked events. */
+export function createDetectStage(parts: DetectParts): Stage {
+  const { builds, detection, routes, lineageFacts } = parts;
+
+  function detect(event: Event): NewRecord[] {
+    const out: NewRecord[] = lineageFacts(event).map(lineageRecord);
+    for (const { match, alerts } of detection.detect(event)) {
+      if (alerts) out.push(alertRecord(match));
+      out.push(...routes(match).map(routedRecord));
+    }
+    return out;
+  }
+
+  function take(event: Event, now: EpochMs): NewRecord[] {
+    const out: NewRecord[] = [];
+    for (const fact of builds.factsOf(event)) {
+      out.push(buildRecord(fact));
+      // Known here at once; other workers learn it from the topic. Learning twice changes nothing.
+      out.push(...builds.learn(fact, now).flatMap(detect));
+    }
+    const joined = builds.join(event, now);
+    if (joined.kind === "ready") out.push(...detect(joined.event));
+    return out;
+  }
+
+  return {
+    topics: ["builds", "events"],
+    apply: (records, now) =>
+      records.flatMap((record) => {
+        const raw = () => Buffer.from(record.value).toString("utf8");
+        if (record.topic === "builds") {
+          const fact = readRecord("builds", record);
+          if (isProblem(fact)) return [deadLetterRecord({ problem: fact, raw: raw() })];
+          return builds.learn(fact, now).flatMap(detect);
+        }
+        const event = decodeEvent(record.value, recordPlace(record));
+        if (isProblem(event)) return [deadLetterRecord({ problem: event, raw: raw() })];
+        return take(event, now);
+      }),
+    tick: (now) => builds.due(now).flatMap(detect),
+    nextTick: () => builds.nextDue(),
+  };
+}
+
+export interface CorrelateParts {
+  readonly correlation: Correlation;
+  readonly latenessMs: number;
+}
+
+/** Stage 2: windows per (correlation, group key). A correlation's match may be what another one waits for. */
+export function createCorrelateStage({ correlation, latenessMs }: CorrelateParts): Stage {
+  let latest = 0;
+  return {
+    topics: ["matches"],
+    apply: (records) => {
+      const out = records.flatMap((record) => {
+        const routed = readRecord("matches", record);
+        if (isProblem(routed)) {
+          const raw = Buffer.from(record.value).toString("utf8");
+          return [deadLetterRecord({ problem: routed, raw })];
+        }
+        latest = Math.max(latest, routed.match.occurredAt);
+        return follow(correlation.apply(routed));
+      });
+      return [...out, ...follow(correlation.advance(latest - latenessMs))];
+    },
+  };
+
+  function follow(correlated: ReturnType<Correlation["apply"]>): NewRecord[] {
+    return correlated.flatMap(({ match, alerts }) => [
+      ...(alerts ? [alertRecord(match)] : []),
+      ...correlation.routes(match).map(routedRecord),
+    ]);
+  }
+}
+
+export interface NotifyParts {
+  readonly alerts: Alerts;
+  readonly lineage: Lineage;
+}
+
+/** Stage 3: alerts, incidents, lineage. Promises notices and sends what people will search on its way. */
+export function createNotifyStage({ alerts, lineage }: NotifyParts): Stage {
+  return {
+    topics: ["lineage", "alerts"],
+    apply: (records, now) =>
+      records.flatMap((record) => {
+        const value =
+          record.topic === "lineage" ? readRecord("lineage", record) : readRecord("alerts", record);
+        if (isProblem(value)) {
+          const raw = Buffer.from(record.value).toString("utf8");
+          return [deadLetterRecord({ problem: value, raw })];
+        }
+        if ("rule" in value) return changeRecords(alerts.apply(value, now));
+        return changeRecords(alerts.relink(lineage.apply(value), now));
+      }),
+  };
+}
+
+function changeRecords({ alerts, incidents, notices }: AlertChange): NewRecord[] {
+  const documents: StoreDocument[] = [];
+  for (const incident of incidents) {
+    documents.push({
+      kind: "incident",
+      id: incident.id,
+      revision: incident.revision,
+      body: incident,
+    });
+  }
+  for (const alert of alerts) {
+    documents.push({ kind: "alert", id: alert.id, revision: alert.revision, body: alert });
+    for (const event of alert.events) {
+      // A joined event says more than the same event without its build.
+      const joined = event.build === undefined ? 0 : 1;
+      documents.push({ kind: "event", id: event.id, revision: joined, body: event });
+    }
+  }
+  return [...notices.map(noticeRecord), ...documents.map(documentRecord)];
+}
+
+/** Stage 4a: hands notices to the delivery chain, which remembers each under its key. */
+export function createDeliverStage(
+  promise: (notice: AlertChange["notices"][number]) => void,
+): Stage {
+  return {
+    topics: ["pages"],
+    apply: (records) =>
+      records.flatMap((record) => {
+        const notice = readRecord("pages", record);
+        if (isProblem(notice)) {
+          const raw = Buffer.from(record.value).toString("utf8");
+          return [deadLetterRecord({ problem: notice, raw })];
+        }
+        promise(notice);
+        return [];
+      }),
+  };
+}
+
+/** Stage 4b: writes documents to the store; an outage holds the position, so they wait on the bus in order. */
+export function createStoreStage(store: Store): Stage {
+  return {
+    topics: ["documents"],
+    apply: async (records) => {
+      const documents: StoreDocument[] = [];
+      const out: NewRecord[] = [];
+      for (const record of records) {
+        const document = readRecord("documents", record);
+        if (isProblem(document)) {
+          const raw = Buffer.from(record.value).toString("utf8");
+          out.push(deadLetterRecord({ problem: document, raw }));
+        } else documents.push(document);
+      }
+      await store.write(documents);
+      return out;
+    },
+  };
+}

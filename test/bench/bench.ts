@@ -1,0 +1,37 @@
+// `npm run bench`: what the parts cost, in one run, so that ratios hold on a noisy machine. `--short` stays under 45 s;
+// `--json` prints one {"metric","value","unit","against"} a line. Figures are for docs/benchmarks.md, never for tests.
+
+import { cpus } from "node:os";
+import { benchBus } from "./bus.ts";
+import { benchEngine } from "./engine.ts";
+import { benchJourney } from "./journey.ts";
+import type { BenchLine } from "./line.ts";
+
+const short = process.argv.includes("--short");
+const json = process.argv.includes("--json");
+const only = process.argv[process.argv.indexOf("--only") + 1];
+
+const benches: readonly (readonly [string, (short: boolean) => Promise<BenchLine[]>])[] = [
+  ["engine", benchEngine],
+  ["journey", benchJourney],
+  ["bus", benchBus],
+];
+
+if (!json) {
+  const [cpu] = cpus();
+  console.log(`Node ${process.version}, ${cpus().length} × ${cpu?.model ?? "unknown processor"}`);
+  console.log("The machine may be shared: compare ratios of one run, not figures of two.\n");
+}
+for (const [name, bench] of benches) {
+  if (process.argv.includes("--only") && name !== only) continue;
+  for (const line of await bench(short)) {
+    if (json) console.log(JSON.stringify(line));
+    else console.log(`${name.padEnd(8)} ${text(line)}`);
+  }
+}
+
+function text({ metric, value, unit, against }: BenchLine): string {
+  const shown = value >= 100 ? Math.round(value).toLocaleString("en-US") : value.toPrecision(3);
+  const beside = against === undefined ? "" : `  (against ${against})`;
+  return `${metric.padEnd(44)} ${shown.padStart(12)} ${unit}${beside}`;
+}

@@ -1,0 +1,130 @@
+/** @module The demo's feed sent to a service that is killed again and again, and what is left of it afterwards. */
+
+import { join } from "node:path";
+import type { Alert, Incident } from "../../src/alert/alert.ts";
+import { openEmbeddedBus } from "../../src/bus/embedded.ts";
+import { realClock } from "../../src/clock.ts";
+import type { Post } from "../../src/demo/feeds.ts";
+import { blobPost, environmentRead, history, imagePulls } from "../../src/demo/midnight-commit.ts";
+import { createPlayer } from "../../src/demo/player.ts";
+import { seeded } from "../../src/demo/company.ts";
+import { startReceiver } from "../sink/receiver.ts";
+import { type ServiceProcess, serviceProcess, sinkSecret, webhookSecret } from "./service-process.ts";
+
+export interface Aftermath {
+  /** Each alert as `incident level rule count run`, in order of id. */
+  readonly alerts: readonly string[];
+  /** Ids of the notices that a receiver which honours keys took as pages. */
+  readonly pageIds: readonly string[];
+  /** Sum of the records of acknowledged posts, and how many records the bus holds. */
+  readonly acknowledged: number;
+  readonly events: number;
+  readonly deadLetters: number;
+  readonly kills: number;
+}
+
+/** Everything the demo sends, the live part included, dated by `now`. */
+export function wholeFeed(now: number): readonly Post[] {
+  return [...history(now), environmentRead(now), blobPost(now), ...imagePulls(now + 2_000)];
+}
+
+/** Sends the feed, killing and restarting the service `kills` times at moments drawn from `seed`. */
+export async function playWithKills(now: number, kills: number, seed: number): Promise<Aftermath> {
+  const receiver = await startReceiver({ secret: sinkSecret });
+  const service = await serviceProcess({ sinkUrl: receiver.url });
+  try {
+    await service.start();
+    const acknowledged = await send(service, wholeFeed(now), killPoints(wholeFeed(now).length, kills, seed));
+    await caughtUp(service.url);
+    const alerts = await describeAlerts(service.url);
+    await service.stop();
+    const pages = [...receiver.accepted.values()].filter(
+      ({ body }) => (JSON.parse(body) as { type: string }).type === "incident.paged",
+    );
+    return {
+      alerts,
+      pageIds: pages.map(({ id }) => id),
+      acknowledged,
+      ...(await onBus(service.dataDir)),
+      kills,
+    };
+  } finally {
+    await service.remove();
+    await receiver.close();
+  }
+}
+
+function killPoints(length: number, kills: number, seed: number): ReadonlySet<number> {
+  const next = seeded(seed);
+  const points = new Set<number>();
+  while (points.size < kills) points.add(1 + next(length - 1));
+  return points;
+}
+
+async function send(
+  service: ServiceProcess,
+  posts: readonly Post[],
+  points: ReadonlySet<number>,
+): Promise<number> {
+  const player = createPlayer({ url: service.url, webhookSecret, clock: realClock });
+  let sent = 0;
+  let acknowledged = 0;
+  let restarting: Promise<void> = Promise.resolve();
+  await player.send(posts, ({ records }) => {
+    sent += 1;
+    acknowledged += records;
+    if (!points.has(sent)) return;
+    // The lanes go on meanwhile and find nobody there, as a feed would.
+    restarting = restarting.then(async () => {
+      await service.kill();
+      await service.start();
+    });
+  });
+  await restarting;
+  await player.close();
+  return acknowledged;
+}
+
+/** Until every stage has applied everything, and delivered what it owes. */
+async function caughtUp(url: string): Promise<void> {
+  let calm = 0;
+  for (let tries = 0; tries < 1_200 && calm < 5; tries += 1) {
+    const ready = (await read(url, "/readyz")) as { backlog?: Record<string, number> } | undefined;
+    const behind = Object.values(ready?.backlog ?? { unready: 1 });
+    calm = behind.every((count) => count === 0) ? calm + 1 : 0;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  if (calm < 5) throw new Error("the service did not catch up");
+}
+
+async function describeAlerts(url: string): Promise<string[]> {
+  const { items } = (await read(url, "/api/v1/incidents?limit=200")) as { items: Incident[] };
+  const lines: string[] = [];
+  for (const { id } of items) {
+    const whole = (await read(url, `/api/v1/incidents/${id}`)) as { alerts: Alert[] };
+    for (const alert of whole.alerts) {
+      const run = alert.build === undefined ? "–" : `${alert.build.repository}#${alert.build.runId}`;
+      lines.push([alert.id, alert.incidentId, alert.rule.level, alert.rule.title, alert.count, run].join(" | "));
+    }
+  }
+  return lines.sort();
+}
+
+async function read(url: string, path: string): Promise<unknown> {
+  const answer = await fetch(new URL(path, url));
+  return answer.ok ? answer.json() : undefined;
+}
+
+async function onBus(dataDir: string): Promise<{ events: number; deadLetters: number }> {
+  const bus = await openEmbeddedBus({ path: join(dataDir, "bus.db"), clock: realClock });
+  const count = async (topic: "events" | "dead-letters") => {
+    let sum = 0;
+    for (let partition = 0; partition < bus.partitions(topic); partition += 1) {
+      sum += await bus.end(topic, partition);
+    }
+    return sum;
+  };
+  const counts = { events: await count("events"), deadLetters: await count("dead-letters") };
+  await bus.close();
+  return counts;
+}

@@ -1,0 +1,134 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { openEmbeddedState } from "../../src/state/embedded.ts";
+import { codeOf, contents, stateContract } from "../contract/state.ts";
+
+stateContract("embedded", () => {
+  const folder = mkdtempSync(join(tmpdir(), "state-"));
+  const path = join(folder, "state.db");
+  return {
+    open: () => openEmbeddedState({ path }),
+    reopen: (store) => {
+      store.close(); // nothing uncommitted is in the file, so a close is as good as a kill
+      return openEmbeddedState({ path });
+    },
+    remove: () => rmSync(folder, { recursive: true }),
+  };
+});
+
+describe("embedded state", () => {
+  let folder: string;
+  let path: string;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "state-"));
+    path = join(folder, "state.db");
+  });
+
+  afterEach(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  function tamper(sql: string): void {
+    const db = new DatabaseSync(path);
+    db.exec(sql);
+    db.close();
+  }
+
+  function filled(): void {
+    const store = openEmbeddedState({ path });
+    const state = store.open("stage");
+    state.table("windows").put("a", { n: 1 });
+    state.advance("events", 0, 5);
+    state.commit();
+    store.close();
+  }
+
+  it.each([
+    ["a value that is not JSON", `UPDATE state_entries SET value = '{"n":'`],
+    ["a value that is a blob of other bytes", "UPDATE state_entries SET value = x'ff00'"],
+    ["a key that is not JSON", "UPDATE state_entries SET key = 'a'"],
+    ["a key that is no text", "UPDATE state_entries SET key = '1'"],
+    ["a position that is no offset", "UPDATE state_positions SET next = -1"],
+    ["a position that is text", "UPDATE state_positions SET next = 'five'"],
+    ["a position too large", "UPDATE state_positions SET next = 9007199254740993"],
+  ])("refuses a stage with %s", (_, sql) => {
+    filled();
+    tamper(sql);
+    const store = openEmbeddedState({ path });
+    expect(codeOf(() => store.open("stage"))).toBe("state-corrupt");
+    expect(contents(store.open("other"), "windows")).toEqual([]);
+    store.close();
+  });
+
+  it("names the place of what is corrupt", () => {
+    filled();
+    tamper("UPDATE state_entries SET value = 'nonsense'");
+    const store = openEmbeddedState({ path });
+    expect(() => store.open("stage")).toThrow(`${path}: stage/windows/"a": state-corrupt`);
+    store.close();
+  });
+
+  it("leaves a position of a topic that it does not know alone", () => {
+    filled();
+    tamper("UPDATE state_positions SET topic = 'later'");
+    const store = openEmbeddedState({ path });
+    expect(store.open("stage").position("events", 0)).toBe(0);
+    store.close();
+  });
+
+  it("refuses a file that is no database, or a broken one", () => {
+    writeFileSync(path, "not a database, and long enough to have a header of its own".repeat(9));
+    expect(codeOf(() => openEmbeddedState({ path }))).toBe("state-corrupt");
+    rmSync(path);
+    filled();
+    const bytes = readFileSync(path);
+    for (let at = 4096 * 2; at < 4096 * 2 + 12; at++) bytes[at] = 0xff;
+    writeFileSync(path, bytes);
+    expect(codeOf(() => openEmbeddedState({ path }))).toBe("state-corrupt");
+  });
+
+  it("says that it cannot open a file in a folder that is not there", () => {
+    const lost = join(folder, "none", "state.db");
+    expect(codeOf(() => openEmbeddedState({ path: lost }))).toBe("state-unavailable");
+  });
+
+  it("keeps the changes of a commit that another holder of the file prevents", () => {
+    filled();
+    const store = openEmbeddedState({ path, busyMs: 1 });
+    const state = store.open("stage");
+    state.table("windows").put("b", 2);
+    state.advance("events", 0, 6);
+    const other = new DatabaseSync(path);
+    other.exec("BEGIN IMMEDIATE");
+    expect(codeOf(() => state.commit())).toBe("state-unavailable");
+    other.exec("COMMIT");
+    other.close();
+    expect(state.table("windows").get("b")).toBe(2);
+    state.commit();
+    store.close();
+    const again = openEmbeddedState({ path });
+    expect(again.open("stage").table("windows").get("b")).toBe(2);
+    expect(again.open("stage").position("events", 0)).toBe(6);
+    again.close();
+  });
+
+  it("saves nothing of a commit with a value that JSON refuses", () => {
+    filled();
+    const store = openEmbeddedState({ path });
+    const state = store.open("stage");
+    state.table("windows").put("fine", 1);
+    state.table("windows").put("huge", 1n);
+    expect(() => state.commit()).toThrow(TypeError);
+    state.rollback();
+    state.table("windows").put("later", 1);
+    state.commit();
+    store.close();
+    const again = openEmbeddedState({ path });
+    expect(contents(again.open("stage"), "windows").map(([key]) => key)).toEqual(["a", "later"]);
+    again.close();
+  });
+});
