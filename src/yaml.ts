@@ -8,6 +8,8 @@ const limits = { maxDepth: 100, maxAliases: 0 } as const;
 
 /** The one document of a YAML text, or the problem with its line and column. An empty text is undefined. */
 export function readYaml(text: string, path: string): { value: unknown } | { problem: Problem } {
+  // The parser refuses a text without a document; a file of comments alone is a legal one that says nothing.
+  if (text.split("\n").every((line) => /^\s*(#|$)/.test(line))) return { value: undefined };
   try {
     return { value: load(text, limits) };
   } catch (error) {

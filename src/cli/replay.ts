@@ -6,7 +6,7 @@ import { openMemoryBus } from "../bus/memory.ts";
 import { dayMs, minuteMs, realClock, VirtualClock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import { problemLine } from "../error.ts";
-import { Journey } from "../pipeline/journey.ts";
+import { Pipeline } from "../pipeline/pipeline.ts";
 import { fileInput, type ReplayCounts, type ReplayInput, replay } from "../pipeline/replay.ts";
 import type { Sink } from "../sink/sink.ts";
 import { openMemoryState } from "../state/memory.ts";
@@ -31,7 +31,7 @@ export async function replayCommand(options: ReplayOptions, streams: CliStreams)
   const pages: Notice[] = [];
   const store = openEmbeddedStore({ path: ":memory:" });
   const clock = new VirtualClock();
-  const journey = new Journey({
+  const pipeline = new Pipeline({
     ...{ bus: openMemoryBus({ clock }), states: openMemoryState(), store, ruleset, clock },
     sinks: [pageCollector(pages)],
     telemetry: silentTelemetry(),
@@ -40,16 +40,16 @@ export async function replayCommand(options: ReplayOptions, streams: CliStreams)
     pageAgeMaxMs: 365 * dayMs,
     latenessMs: 15 * minuteMs,
   });
-  await journey.start();
+  await pipeline.start();
   const progress = progressOn(stderr);
   const startedAt = realClock.now();
   const total = inputs.reduce((sum, { bytes = 0 }) => sum + bytes, 0);
   const counts = await replay({
-    ...{ inputs, journey, clock },
+    ...{ inputs, pipeline, clock },
     onProgress: (soFar) => progress.show(progressLine(soFar, total)),
   });
   progress.done();
-  await journey.stop();
+  await pipeline.stop();
   const incidents = await allIncidents(store);
   const alerts = await alertsOf(store, incidents);
   if (options.json) {

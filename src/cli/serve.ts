@@ -6,7 +6,7 @@ import { createTelemetry } from "../telemetry.ts";
 import { startService } from "./service.ts";
 import type { CliStreams } from "./terminal.ts";
 
-/** Resolves with the exit code once stopped: 0 after a clean stop, 1 when a second signal cut it short. */
+/** Resolves with the exit code once stopped: 0 after a clean stop, 1 when a second signal cut it short or the service broke. */
 export async function serve(
   path: string | undefined,
   { stdout, stderr }: CliStreams,
@@ -16,8 +16,12 @@ export async function serve(
   const telemetry = createTelemetry({ level: config.logLevel, processMetrics: true });
   const service = await startService({ config, clock: realClock, telemetry, stdout });
   stderr.write(`pipewarden listens on ${service.url} with ${service.ruleCount} rules\n`);
-  await nextSignal();
-  telemetry.log.info("stopping");
+  const reason = await Promise.race([service.broken, nextSignal()]);
+  telemetry.log.info({ reason }, "stopping");
+  if (reason !== "SIGINT" && reason !== "SIGTERM") {
+    await service.stop();
+    return 1;
+  }
   return Promise.race([service.stop().then(() => 0), nextSignal().then(() => 1)]);
 }
 

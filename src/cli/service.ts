@@ -1,18 +1,18 @@
-/** @module One whole service in one process: data directory, journey, HTTP doors and API. */
+/** @module One whole service in one process: data directory, pipeline, HTTP doors and API. */
 
 import { mkdirSync } from "node:fs";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import fastify, { type FastifyInstance } from "fastify";
 import { registerApi } from "../api/api.ts";
-import type { Bus } from "../bus/bus.ts";
+import type { BusTrouble } from "../bus/bus.ts";
 import { openEmbeddedBus } from "../bus/embedded.ts";
 import { type Clock, minuteMs, secondMs } from "../clock.ts";
 import { collectors } from "../collector/collectors.ts";
 import { registerDoors } from "../collector/receiver.ts";
 import type { Config } from "../config/config.ts";
-import { problemLine, ServiceError } from "../error.ts";
-import { Journey } from "../pipeline/journey.ts";
+import { problemLine, ServiceError, shown } from "../error.ts";
+import { Pipeline } from "../pipeline/pipeline.ts";
 import { createSinks } from "../sink/sinks.ts";
 import { openEmbeddedState } from "../state/embedded.ts";
 import { openEmbeddedStore } from "../store/embedded.ts";
@@ -31,6 +31,8 @@ export interface Service {
   /** `http://127.0.0.1:8480` */
   readonly url: string;
   readonly ruleCount: number;
+  /** Resolves with the reason when the service can no longer do its work and must be started again. */
+  readonly broken: Promise<string>;
   /** Refuses new deliveries, finishes what it holds, saves, closes. Safe to call twice. */
   stop(): Promise<void>;
 }
@@ -49,28 +51,33 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
   const closers: (() => Promise<void> | void)[] = [];
   try {
     mkdirSync(config.dataDir, { recursive: true });
-    const bus = await openEmbeddedBus({ path: join(config.dataDir, "bus.db"), clock });
+    const trouble = new Trouble(telemetry);
+    const busPath = join(config.dataDir, "bus.db");
+    const bus = await openEmbeddedBus({ path: busPath, clock, onTrouble: (t) => trouble.hear(t) });
     closers.push(() => bus.close());
     const statePath = join(config.dataDir, "state.db");
     const states = openEmbeddedState({ path: statePath });
     closers.push(() => states.close());
     const store = openEmbeddedStore({ path: statePath });
     closers.push(() => store.close());
-    const sinks = createSinks(config.sinks, { stdout, clock });
-    const journey = new Journey({
+    const { consoleUrl } = config;
+    const links = consoleUrl === undefined ? {} : { consoleUrl };
+    const sinks = createSinks(config.sinks, { stdout, clock, ...links });
+    const pipeline = new Pipeline({
       ...{ bus, states, store, sinks, ruleset, clock, telemetry },
       enrichment: config.enrichment,
       lineage: { cacheHosts: lists.get("cache_hosts") ?? [] },
       pageAgeMaxMs: config.pageAgeMaxMs,
       latenessMs: 15 * minuteMs,
     });
-    await journey.start();
-    closers.push(() => journey.stop());
-    const app = await openHttp({ ...settings, journey, store, bus });
+    await pipeline.start();
+    closers.push(() => pipeline.stop());
+    const app = await openHttp({ ...settings, pipeline, store, trouble });
     closers.push(() => app.close());
     const url = await app.listen({ host: config.listen.host, port: config.listen.port });
     telemetry.log.info({ url, rules: ruleset.byId.size }, "listening");
-    return { url, ruleCount: ruleset.byId.size, stop: () => closeAll(closers) };
+    const { broken } = trouble;
+    return { url, ruleCount: ruleset.byId.size, broken, stop: () => closeAll(closers) };
   } catch (error) {
     await closeAll(closers);
     throw error;
@@ -91,17 +98,18 @@ async function closeAll(closers: (() => Promise<void> | void)[]): Promise<void> 
 }
 
 interface HttpParts extends ServiceSettings {
-  readonly journey: Journey;
+  readonly pipeline: Pipeline;
   readonly store: Parameters<typeof registerApi>[1]["store"];
-  readonly bus: Bus;
+  readonly trouble: Trouble;
 }
 
 async function openHttp({
   config,
   clock,
   telemetry,
-  journey,
+  pipeline,
   store,
+  trouble,
 }: HttpParts): Promise<FastifyInstance> {
   const app = fastify({
     logger: false,
@@ -124,13 +132,13 @@ async function openHttp({
       .type("application/problem+json")
       .send(JSON.stringify({ title, status }));
   });
-  const accept: Journey["accept"] = (intake, feed) => journey.accept(intake, feed);
+  const accept: Pipeline["accept"] = (intake, feed) => pipeline.accept(intake, feed);
   await registerDoors(app, { config: config.doors, clock, telemetry, collectors, accept });
   await registerApi(app, {
     ...{ config: config.api, store, telemetry },
-    unready: () => (stopping ? ["stopping"] : []),
-    backlog: () => journey.backlog(),
-    deliveriesOf: (incidentId) => journey.deliveriesOf(incidentId),
+    unready: () => (stopping ? ["stopping"] : trouble.reasons()),
+    backlog: () => pipeline.backlog(),
+    deliveriesOf: (incidentId) => pipeline.deliveriesOf(incidentId),
   });
   return app;
 }
@@ -158,4 +166,32 @@ function refuseOpenDoors({ listen, doors, api }: Config): void {
 function isLoopback(host: string): boolean {
   if (host === "localhost" || host === "::1") return true;
   return isIP(host) === 4 && host.startsWith("127.");
+}
+
+/** What goes wrong on the bus while the service runs: logged, shown by /readyz, and in the end a reason to restart. */
+class Trouble {
+  readonly #telemetry: Telemetry;
+  readonly #standing = new Set<string>();
+  readonly #break: (reason: string) => void;
+  readonly broken: Promise<string>;
+
+  constructor(telemetry: Telemetry) {
+    this.#telemetry = telemetry;
+    const { promise, resolve } = Promise.withResolvers<string>();
+    this.broken = promise;
+    this.#break = resolve;
+  }
+
+  hear({ group, topic, partition, error, retryAfterMs }: BusTrouble): void {
+    const place = `${group}: ${topic}/${partition}`;
+    const reason = shown(error instanceof Error ? error.message : String(error), 300);
+    this.#telemetry.log.error({ place, reason, retryAfterMs }, "records could not be handled");
+    if (retryAfterMs === undefined) this.#standing.add(`${place} stands still: ${reason}`);
+    const code = error instanceof ServiceError ? error.problem.code : undefined;
+    if (code === "bus-unavailable") this.#break(reason);
+  }
+
+  reasons(): readonly string[] {
+    return [...this.#standing];
+  }
 }

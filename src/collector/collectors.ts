@@ -35,8 +35,8 @@ function recognised(record: unknown): FeedCollector | undefined {
 }
 
 /**
- * Reads a body whose feed nobody told, record by record; feeds may be mixed. A record of no known feed is rejected
- * with `feed-unknown`. Never throws.
+ * Reads a body whose feed nobody told, record by record; feeds may be mixed. A record of no known feed is
+ * rejected with `feed-unknown`. Never throws.
  */
 export function readAny(body: Buffer, delivery: Delivery): Intake {
   return readBody(body, delivery, {

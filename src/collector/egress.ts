@@ -1,4 +1,4 @@
-/** @module What runners reach outside: proxy logs, agents in the job, and a documented JSON form, to events. */
+/** @module What runners reach outside to events: proxy logs, agents in the job, and a form of our own. */
 
 import { isRecord } from "../event/fields.ts";
 import type { Delivery, Intake } from "./collector.ts";

@@ -116,7 +116,8 @@ function setCounters(fields: FieldSet, output: unknown): void {
   for (const key of Object.keys(output)) {
     if (!/^(?:scap\.)?n_(?:drops|evts)|_drops$/.test(key)) continue;
     const count = numberAt(output, key);
-    if (count !== undefined) fields.set(`pipewarden.falco.${key}`, count);
+    const name = `pipewarden.falco.${key}`;
+    if (count !== undefined && fields.has(name)) fields.set(name, count);
   }
   fields.set(
     "pipewarden.falco.drops",
@@ -163,7 +164,7 @@ function isBanner(value: unknown): boolean {
 }
 
 const textAlert =
-  /^(?:\d{4}-\d\d-\d\dT)?\d\d:\d\d:\d\d\.\d+\S*: (?:Emergency|Alert|Critical|Error|Warning|Notice|Info|Debug)/;
+  /^(?:\d{4}-\d\d-\d\dT)?\d\d:\d\d:\d\d\.\d\S{0,20}: (?:Eme|Ale|Cri|Err|War|Not|Inf|Deb)[a-z]/;
 const startUpLine = /^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}: /;
 
 function readTextLine(record: RecordText): Intake {

@@ -16,7 +16,7 @@ export function actionOf(entry: OpenRecord): string | undefined {
   return textAt(entry, "action");
 }
 
-/** Some entries name several organisations, or repositories, in a list. The first counts; all stay in the audit keys. */
+/** Some entries name several organisations or repositories. The first counts; all stay in the audit keys. */
 function firstText(entry: OpenRecord, key: string): string | undefined {
   return textAt(entry, key) ?? textsAt(entry, key)[0];
 }

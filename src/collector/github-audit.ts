@@ -1,4 +1,4 @@
-/** @module Entries of the GitHub audit log to events: streamed, by HTTP event collector, exported or polled. */
+/** @module Entries of the GitHub audit log to events: streamed, posted, exported or polled. */
 
 import type { Event, JoinKeys } from "../event/event.ts";
 import { FieldSet, isRecord, numberAt, type OpenRecord, textAt, valueAt } from "../event/fields.ts";
@@ -115,7 +115,7 @@ function entryId(entry: OpenRecord): string {
   const id = textAt(entry, "_document_id");
   return id === undefined
     ? idOf("github-audit", [canonicalText(entry)])
-    : `github-audit:${id.replace(/=+$/, "")}`;
+    : `github-audit:${id.replace(/={1,2}$/, "")}`;
 }
 
 function joinKeys(entry: OpenRecord): JoinKeys {

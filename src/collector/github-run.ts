@@ -76,8 +76,9 @@ function firstPullRequest(object: unknown): string | undefined {
 }
 
 /**
- * Whether the code came from another repository. The head repository is null once a fork is deleted; a run of the
- * repository's own always has one, so null means fork. Undefined when the payload does not say.
+ * Whether the code came from another repository. The head repository is null once a fork is
+ * deleted; a run of the repository's own always has one, so null means fork. Undefined when the
+ * payload does not say.
  */
 export function forkOf(object: unknown, base: unknown): boolean | undefined {
   const head = valueAt(object, "head_repository");

@@ -24,16 +24,18 @@ export type JsonResult =
       readonly found: string;
     };
 
-/** Finds the quote that ends the text which begins at `start`; -1 when the line or the whole ends before. */
-export function stringEnd(text: string, start: number): number {
-  let quote = start;
-  for (;;) {
-    quote = text.indexOf('"', quote + 1);
-    if (quote === -1) return -1;
-    let slashes = 0;
-    while (text.charCodeAt(quote - 1 - slashes) === 0x5c) slashes++;
-    if (slashes % 2 === 0) return quote;
+/**
+ * The index of the quote that ends the text which begins at `start`, or -1 when its line or `limit` comes first. Looks at
+ * each character once: searching ahead for quotes and line ends would repeat itself on hostile input.
+ */
+export function stringEnd(text: string, start: number, limit: number): number {
+  for (let at = start + 1; at < limit; at++) {
+    const char = text.charCodeAt(at);
+    if (char === 0x22) return at;
+    if (char === 0x0a) return -1;
+    if (char === 0x5c) at++;
   }
+  return -1;
 }
 
 /**
@@ -45,7 +47,6 @@ export function scanValue(text: string, start: number, limit: number): Span | un
   let nesting = 0;
   let digits = 0;
   let hasLongNumber = false;
-  let newline = -1;
   for (let at = start; at < limit; at++) {
     const char = text.charCodeAt(at);
     if (char >= 0x30 && char <= 0x39) {
@@ -55,11 +56,8 @@ export function scanValue(text: string, start: number, limit: number): Span | un
     }
     digits = 0;
     if (char === 0x22) {
-      const end = stringEnd(text, at);
-      if (newline < at) newline = text.indexOf("\n", at);
-      if (newline === -1) newline = text.length;
-      if (end === -1 || end >= limit || newline < end) return undefined;
-      at = end;
+      at = stringEnd(text, at, limit);
+      if (at === -1) return undefined;
     } else if (char === 0x7b || char === 0x5b) {
       depth++;
       if (depth > nesting) nesting = depth;
@@ -139,7 +137,7 @@ function itemEnd(text: string, start: number): number {
     return scanValue(text, start, text.length)?.end ?? text.length;
   }
   if (char === '"') {
-    const end = stringEnd(text, start);
+    const end = stringEnd(text, start, text.length);
     return end === -1 ? text.length : end + 1;
   }
   let end = start + 1;

@@ -1,4 +1,4 @@
-/** @module Splits the text of a delivery into its records: JSON values with or without line ends, or lines. */
+/** @module Splits a delivery's text into its records: JSON values with or without line ends, or lines. */
 
 import { type Span, scanValue } from "./json.ts";
 
@@ -23,14 +23,16 @@ interface Cut {
 }
 
 /**
- * Takes one object, several on a line or over many lines, lists, JSON lines and plain lines, mixed as they come. A
- * broken JSON record costs itself only: reading goes on at the next line that can begin a record. Linear in the text.
+ * Takes one object, several on a line or over many lines, lists, JSON lines and plain lines,
+ * mixed as they come. A broken JSON record costs itself only: reading goes on at the next line
+ * that can begin a record. Linear in the text, whatever it is.
  */
 export function splitRecords(text: string, piecesMax: number): Pieces {
   const pieces: Piece[] = [];
   let blank = 0;
-  // A value over many lines that does not end is looked for once; after that every value must end on its line.
+  // A value over many lines that does not end is looked for once; after that each must end on its line.
   let manyLines = true;
+  let lineEnd = -1;
   let at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
   let lineStart = at;
   while (at < text.length) {
@@ -46,7 +48,9 @@ export function splitRecords(text: string, piecesMax: number): Pieces {
       continue;
     }
     if (pieces.length >= piecesMax) return { pieces, blank, rest: text.slice(at) };
-    const cut = cutPiece(text, at, manyLines);
+    // Found once a line: a line may hold a hundred thousand objects.
+    if (lineEnd < at) lineEnd = endOfLine(text, at);
+    const cut = cutPiece(text, at, { lineEnd, manyLines });
     if (cut.piece.span === undefined && (char === 0x7b || char === 0x5b)) manyLines = false;
     pieces.push(cut.piece);
     at = cut.end;
@@ -62,8 +66,12 @@ function isBlank(text: string, start: number, end: number): boolean {
   return true;
 }
 
-function cutPiece(text: string, start: number, manyLines: boolean): Cut {
-  const lineEnd = endOfLine(text, start);
+interface Bounds {
+  readonly lineEnd: number;
+  readonly manyLines: boolean;
+}
+
+function cutPiece(text: string, start: number, { lineEnd, manyLines }: Bounds): Cut {
   const char = text[start];
   if (char !== "{" && char !== "[") return cutLine(text, start, lineEnd);
   const span = scanValue(text, start, manyLines ? text.length : lineEnd);
@@ -79,7 +87,10 @@ function cutPiece(text: string, start: number, manyLines: boolean): Cut {
 }
 
 function cutLine(text: string, start: number, end: number): Cut {
-  return { piece: { text: text.slice(start, end).trimEnd() }, end };
+  // Not trimEnd: a form feed or a byte order mark is part of what came, and may be all of it.
+  let last = end;
+  while (last > start && " \t\r".includes(text.charAt(last - 1))) last--;
+  return { piece: { text: text.slice(start, last) }, end };
 }
 
 function endOfLine(text: string, from: number): number {

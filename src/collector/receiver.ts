@@ -70,8 +70,8 @@ const hecRefusal = { status: 403, body: { text: "Invalid token", code: 4 } };
 function doors(config: DoorsConfig): readonly Door[] {
   const byToken =
     (tokens: readonly string[]): Door["permits"] =>
-    (request, rest) =>
-      tokenAccepted(givenTokens(request.headers, rest), tokens);
+    (request, pathSecret) =>
+      tokenAccepted(givenTokens(request.headers, pathSecret), tokens);
   return [
     { feed: "falco", paths: ["/v1/falco"], rest: "secret", permits: byToken(config.falcoTokens) },
     {
@@ -91,7 +91,7 @@ function doors(config: DoorsConfig): readonly Door[] {
       refusal: hecRefusal,
     },
     { feed: "egress", paths: ["/v1/egress"], rest: "facts", permits: byToken(config.egressTokens) },
-    { feed: "trivy", paths: ["/v1/trivy"], permits: byToken(config.trivyTokens) },
+    { feed: "trivy", paths: ["/v1/trivy"], rest: "facts", permits: byToken(config.trivyTokens) },
     { feed: "registry", paths: ["/v1/registry"], permits: byToken(config.registryTokens) },
   ];
 }

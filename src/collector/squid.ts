@@ -2,7 +2,6 @@
 
 import { type FieldSet, isRecord, numberAt, type OpenRecord, textAt } from "../event/fields.ts";
 import type { Decision, Egress } from "./egress-event.ts";
-import { authorityTarget } from "./target.ts";
 
 /** `TCP_DENIED`, `NONE_NONE`, `TAG_NONE`, `TCP_MISS_ABORTED`, …: how Squid names what it did. */
 const resultForm = /^(?:TCP|UDP|NONE|TAG|CONN|ICP|HIER|ERR)(?:_[A-Z]+)*$/;
@@ -41,9 +40,25 @@ export function readSquidLine(line: string): Egress | undefined {
   return nativeLine(line) ?? firewallLine(line) ?? webLine(line);
 }
 
-// time.ms duration client result/status bytes method url user hierarchy/peer type
-const nativeForm =
-  /^(\d{9,11}\.\d{1,9})\s+(-?\d{1,12})\s+(\S+)\s+([A-Z_]+)\/(\d{3})\s+(\d{1,15})\s+(\S+)\s+(\S+)\s+(\S+)\s+([A-Z_]+)\/(\S+)(?:\s+(.*))?$/;
+// time.ms duration client result/status bytes method url user hierarchy/peer type. The flag s:
+// where the last dot could stop at a line separator, the blanks before it would be tried in every
+// length.
+const nativeForm = new RegExp(
+  [
+    /^(\d{9,11}\.\d{1,9})/,
+    /(-?\d{1,12})/,
+    /(\S+)/,
+    /([A-Z_]+)\/(\d{3})/,
+    /(\d{1,15})/,
+    /(\S+)/,
+    /(\S+)/,
+    /(\S+)/,
+    /([A-Z_]+)\/(\S+)(?:\s+(.*))?$/,
+  ]
+    .map(({ source }) => source)
+    .join("\\s+"),
+  "s",
+);
 
 function nativeLine(line: string): Egress | undefined {
   const found = nativeForm.exec(line);
@@ -98,8 +113,9 @@ const webHead =
 const webTail = /(?:^|" )([A-Z_]+):([A-Z_]+)$/;
 
 /**
- * In `combined` Squid does not escape quotes, so a user agent with quotes can forge the referer and itself, never the
- * request before nor the result after. Such a line is marked `pipewarden.egress.unescaped_quotes`.
+ * In `combined` Squid does not escape quotes, so a user agent with quotes can forge the referer
+ * and itself, never the request before nor the result after. Such a line is marked
+ * `pipewarden.egress.unescaped_quotes`.
  */
 function webLine(line: string): Egress | undefined {
   // Head and tail apart: one expression for the whole would take quadratic time on a hostile user agent.
@@ -147,11 +163,12 @@ function request(
   return { method: present(method), url: present(url) };
 }
 
-/** `ip:port`, `-:-` when there was no connection. */
+/** `address:port`, IPv6 without brackets; `-:-` when there was no connection. */
 function destination(dest: string | undefined): Pick<Egress, "ip" | "port"> {
-  if (dest === undefined || dest === "-:-") return {};
-  const target = authorityTarget(dest);
-  return { ip: target.address, port: target.port };
+  const colon = dest?.lastIndexOf(":") ?? -1;
+  if (dest === undefined || colon === -1) return { ip: present(dest) };
+  const ip = dest.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+  return { ip: present(ip), port: numberOf(dest.slice(colon + 1)) };
 }
 
 /** Squid JSON has no standard: these keys are those of GitHub's agentic-workflow firewall and of our docs. */
@@ -194,9 +211,17 @@ export function readSquidJson(record: OpenRecord): Egress {
   };
 }
 
+/** What we derive under the same prefix; a record's own key of that name must not pass for it. */
+const derived: ReadonlySet<string> = new Set(
+  "decision bare_address host_mismatch result_code hierarchy duration_ms unescaped_quotes".split(
+    " ",
+  ),
+);
+
 /** Keys that no form knows are kept as they are. */
 export function setUnknown(fields: FieldSet, record: OpenRecord, known: ReadonlySet<string>): void {
   for (const key of Object.keys(record)) {
-    if (!known.has(key)) fields.flatten(`pipewarden.egress.${key}`, record[key]);
+    if (!known.has(key) && !derived.has(key))
+      fields.flatten(`pipewarden.egress.${key}`, record[key]);
   }
 }

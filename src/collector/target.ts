@@ -1,4 +1,4 @@
-/** @module What a request names as its destination: host, port and path, and whether the host is an address. */
+/** @module What a request names as its destination: host, port, path, and whether that is an address. */
 
 import { isIPv6 } from "node:net";
 
@@ -66,8 +66,9 @@ function hostTarget(hostText: string, portText: string | undefined): Target {
 }
 
 /**
- * The address a host text spells, or undefined for a name. Takes IPv6, dotted IPv4, and what inet_aton takes beside:
- * one to four numbers in decimal, octal (`0…`) or hexadecimal (`0x…`), the last filling the bytes left.
+ * The address a host text spells, or undefined for a name. Takes IPv6, dotted IPv4, and what
+ * inet_aton takes beside: one to four numbers in decimal, octal (`0…`) or hexadecimal (`0x…`), the
+ * last filling the bytes left.
  */
 export function addressOf(host: string): string | undefined {
   if (isIPv6(host)) return host.split("%", 1)[0];
@@ -88,5 +89,5 @@ export function addressOf(host: string): string | undefined {
 function partOf(text: string): number | undefined {
   if (/^0x[0-9a-f]{1,8}$/i.test(text)) return Number.parseInt(text.slice(2), 16);
   if (/^0[0-7]{1,11}$/.test(text)) return Number.parseInt(text, 8);
-  return /^\d{1,10}$/.test(text) ? Number(text) : undefined;
+  return /^(?:0|[1-9]\d{0,9})$/.test(text) ? Number(text) : undefined;
 }

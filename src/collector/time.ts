@@ -103,9 +103,10 @@ export interface Placed {
 }
 
 /**
- * Decides when the event occurred. A stamp from the future is pulled back to receipt, a missing or unreadable one is
- * replaced by it; what was claimed then stays in `pipewarden.ingest.claimed_time`. Past stamps are believed. A stamp
- * finer than a millisecond is kept in `pipewarden.time_ns`.
+ * Decides when the event occurred. A stamp from the future is pulled back to receipt, a missing or
+ * unreadable one is replaced by it; what was claimed then stays in
+ * `pipewarden.ingest.claimed_time`. Past stamps are believed. A stamp finer than a millisecond is
+ * kept in `pipewarden.time_ns`.
  */
 export function placeInTime(
   fields: FieldSet,

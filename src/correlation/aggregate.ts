@@ -1,4 +1,7 @@
-/** @module One pure function per correlation type: what a stretch of event time measures, and whether that holds. */
+/**
+ * @module One pure function per correlation type: what a stretch of event time measures, and
+ * whether that holds.
+ */
 
 import type { EpochMs } from "../clock.ts";
 import type { CorrelationCondition, CorrelationRule } from "../sigma/sigma.ts";
@@ -25,7 +28,10 @@ export interface Aggregate {
   readonly last?: string;
   /** The rule that a completed window begins with; undefined: with its oldest match. */
   readonly first?: string;
-  /** temporal_ordered over all its rules: the earliest end of a chain that begins at or after `from`. */
+  /**
+   * temporal_ordered over all its rules: the earliest end of a chain that begins at or after
+   * `from`.
+   */
   readonly earliestEnd?: (group: Measured, from: EpochMs) => EpochMs | undefined;
   /** The largest number the condition asks for: a group must be able to hold that many. */
   readonly threshold: number;
@@ -107,7 +113,10 @@ function within(group: Measured, rule: string, { from, to }: Stretch): boolean {
   return stamp !== undefined && stamp <= to;
 }
 
-/** Equal stamps count as ordered: feeds stamp to the second, and an order nobody recorded must not hide an attack. */
+/**
+ * Equal stamps count as ordered: feeds stamp to the second, and an order nobody recorded must not
+ * hide an attack.
+ */
 function chainEnd(rules: readonly string[], group: Measured, from: EpochMs): EpochMs | undefined {
   let end: EpochMs | undefined = from;
   for (const rule of rules) {
@@ -119,7 +128,8 @@ function chainEnd(rules: readonly string[], group: Measured, from: EpochMs): Epo
 
 /** How many of the rules matched in their order, when rules may be left out: the longest chain. */
 function orderedLength(rules: readonly string[], group: Measured, stretch: Stretch): number {
-  // ends[n]: the earliest end of a chain of n rules so far. Earliest is best: it leaves most room for the next.
+  // ends[n]: the earliest end of a chain of n rules so far. Earliest is best: it leaves most room
+  // for the next.
   const ends: EpochMs[] = [stretch.from];
   for (const rule of rules) {
     for (let length = ends.length; length >= 1; length -= 1) {

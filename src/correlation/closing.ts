@@ -1,9 +1,10 @@
 /**
- * @module Windows of conditions with an upper bound (lt, lte, eq, neq): nothing can be said before they are over.
+ * @module Windows of conditions with an upper bound (lt, lte, eq, neq): nothing can be said before
+ * they are over.
  *
- * Such a window opens with the first entry after the one before it and spans [open, open + timespan]. It is judged once
- * the watermark has passed its end. A late entry in a closed window has it judged again; one between two closed windows
- * gets a window of its own, up to the next one.
+ * Such a window opens with the first entry after the one before it and spans [open, open +
+ * timespan]. It is judged once the watermark has passed its end. A late entry in a closed window
+ * has it judged again; one between two closed windows gets a window of its own, up to the next one.
  */
 
 import type { EpochMs } from "../clock.ts";
@@ -54,7 +55,9 @@ export class Closing {
     }
   }
 
-  /** After an entry was put: the closed window it belongs to, if it came too late for an open one. */
+  /**
+   * After an entry was put: the closed window it belongs to, if it came too late for an open one.
+   */
   reopened(entry: Entry): ClosedWindow | undefined {
     const last = this.#closed.at(-1);
     if (last === undefined || entry.at > last.to) return undefined;

@@ -24,11 +24,14 @@ export interface CorrelatedMatch {
 }
 
 export interface Correlation {
-  /** Which groups of which correlations a match belongs to; none where a group-by field is absent. Pure. */
+  /**
+   * Which groups of which correlations a match belongs to; none where a group-by field is absent.
+   * Pure.
+   */
   routes(match: Match): readonly RoutedMatch[];
   /**
-   * Puts a match in its window; answers what the window now shows. The same match again changes nothing, unless it
-   * brings a build where it had none.
+   * Puts a match in its window; answers what the window now shows. The same match again changes
+   * nothing, unless it brings a build where it had none.
    */
   apply(routed: RoutedMatch): readonly CorrelatedMatch[];
   /** No event older than this is expected: closes windows, answers what waited for that. */
@@ -37,7 +40,10 @@ export interface Correlation {
 
 /** Correlations whose windows can be looked into. */
 export interface WindowedCorrelation extends Correlation {
-  /** Every episode that stands now, as the match it last was. Costs a pass over all windows: for people and tests. */
+  /**
+   * Every episode that stands now, as the match it last was. Costs a pass over all windows: for
+   * people and tests.
+   */
   standing(): readonly Match[];
 }
 
@@ -45,8 +51,8 @@ export interface WindowedCorrelation extends Correlation {
 export interface EvictedFact {
   readonly correlation: string;
   /**
-   * expired: older than timespan and lateness, as intended. late: came when it would already have expired.
-   * group-full, groups-full: a bound was met, and something may have been missed.
+   * expired: older than timespan and lateness, as intended. late: came when it would already have
+   * expired. group-full, groups-full: a bound was met, and something may have been missed.
    */
   readonly reason: "expired" | "late" | "group-full" | "groups-full";
   /** Matches concerned. */
@@ -85,14 +91,18 @@ interface Due {
   readonly at: EpochMs;
 }
 
-/** Rows of a rule that is gone are kept this much longer than its windows: a broken file must not cost 30 days. */
+/**
+ * Rows of a rule that is gone are kept this much longer than its windows: a broken file must not
+ * cost 30 days.
+ */
 const orphanGraceMs = 7 * dayMs;
 
 /**
- * Correlates over what State holds. Indexes are built here from the rows, so after a `rollback` of the State make a new
- * one. Results are the same for any arrival order of the same matches as far as they are still kept (coverage.ts), with
- * one id per episode: rule, group and the episode's first match. A late match before the first one gives the episode
- * another id; alerts fold both by rule and group.
+ * Correlates over what State holds. Indexes are built here from the rows, so after a `rollback` of
+ * the State make a new one. Results are the same for any arrival order of the same matches as far
+ * as they are still kept (coverage.ts), with one id per episode: rule, group and the episode's
+ * first match. A late match before the first one gives the episode another id; alerts fold both by
+ * rule and group.
  */
 export function createCorrelation(settings: CorrelationSettings): WindowedCorrelation {
   return new Windows(settings);
@@ -225,8 +235,9 @@ class Windows implements WindowedCorrelation {
   }
 
   /**
-   * A correlation's episode that got an earlier first match comes under a new id. It replaces what its group showed for
-   * that time before, or the outer correlation would count one episode twice. It keeps the earlier time of completion.
+   * A correlation's episode that got an earlier first match comes under a new id. It replaces what
+   * its group showed for that time before, or the outer correlation would count one episode twice.
+   * It keeps the earlier time of completion.
    */
   #superseding(held: GroupState, entry: Entry): Entry {
     const earlier = held.window.overlapping(entry);

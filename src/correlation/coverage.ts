@@ -1,9 +1,11 @@
 /**
- * @module Which entries of a group stand in a window that holds, for conditions without an upper bound.
+ * @module Which entries of a group stand in a window that holds, for conditions without an upper
+ * bound.
  *
- * At each stamp t of an entry the window is [t - timespan, t]. Where it holds, its entries are covered. Coverage is the
- * union of these windows, kept as disjoint segments; segments at most a timespan apart make one episode. All of this
- * depends on the set of entries alone, so arrival order cannot change it, and a further entry can only add to it.
+ * At each stamp t of an entry the window is [t - timespan, t]. Where it holds, its entries are
+ * covered. Coverage is the union of these windows, kept as disjoint segments; segments at most a
+ * timespan apart make one episode. All of this depends on the set of entries alone, so arrival
+ * order cannot change it, and a further entry can only add to it.
  */
 
 import type { EpochMs } from "../clock.ts";
@@ -22,8 +24,8 @@ export class Coverage {
   readonly #span: number;
   readonly #entries: Entries;
   /**
-   * Ascending and disjoint. The window that completed a segment begins after the segment before it ended, so there are
-   * no more than one for each timespan that is kept.
+   * Ascending and disjoint. The window that completed a segment begins after the segment before it
+   * ended, so there are no more than one for each timespan that is kept.
    */
   #segments: Segment[] = [];
 
@@ -38,8 +40,9 @@ export class Coverage {
   }
 
   /**
-   * After an entry was put at `at`: covers what it made hold. Only windows that end in [at, at + timespan] contain it.
-   * In order that is one window; for a late entry, stretches that are covered already are jumped over.
+   * After an entry was put at `at`: covers what it made hold. Only windows that end in [at, at +
+   * timespan] contain it. In order that is one window; for a late entry, stretches that are covered
+   * already are jumped over.
    */
   extend(at: EpochMs): void {
     const last = at + this.#span;
@@ -54,7 +57,8 @@ export class Coverage {
         continue;
       }
       const from = this.#heldFrom(stamp);
-      // Windows that end later in a segment begin later too: once one of them holds, they add nothing to it.
+      // Windows that end later in a segment begin later too: once one of them holds, they add
+      // nothing to it.
       if (from === undefined) stamp = this.#nextCandidate(stamp);
       else stamp = this.#stampAfter(this.cover({ from, to: stamp }).to);
     }
@@ -134,7 +138,10 @@ export class Coverage {
     return this.#entries.at(this.#entries.firstAt(stamp - this.#span))?.at ?? stamp;
   }
 
-  /** Where the entries begin that the window ending at a stamp covers; undefined when it does not hold. */
+  /**
+   * Where the entries begin that the window ending at a stamp covers; undefined when it does not
+   * hold.
+   */
   #heldFrom(stamp: EpochMs): EpochMs | undefined {
     const { measure, holds, first, last, earliestEnd } = this.#aggregate;
     const from = stamp - this.#span;

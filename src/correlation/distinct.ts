@@ -1,6 +1,6 @@
 /**
- * @module Counts distinct values over a stretch that moves. Moving costs what enters and leaves, so in-order traffic
- * costs O(1) per match, however many values the window holds.
+ * @module Counts distinct values over a stretch that moves. Moving costs what enters and leaves, so
+ * in-order traffic costs O(1) per match, however many values the window holds.
  */
 
 import type { SortedList } from "./sorted.ts";
@@ -10,7 +10,10 @@ export interface Valued {
   readonly values?: readonly string[];
 }
 
-/** A stretch [low, high) of a list and how often each value occurs in it. Told of every change of the list. */
+/**
+ * A stretch [low, high) of a list and how often each value occurs in it. Told of every change of
+ * the list.
+ */
 export class DistinctCursor {
   readonly #entries: SortedList<Valued>;
   readonly #counts = new Map<string, number>();
@@ -43,7 +46,7 @@ export class DistinctCursor {
 
   /** After an entry was put at `index`. */
   inserted(index: number): void {
-    if (index < this.#low || (index === this.#low && index < this.#high)) {
+    if (index < this.#low) {
       this.#low += 1;
       this.#high += 1;
     } else if (index < this.#high) {

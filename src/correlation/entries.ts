@@ -15,7 +15,10 @@ export interface EntriesSettings {
 export class Entries implements Measured {
   readonly #list = new SortedList<Entry>();
   readonly #stamps: Map<string, SortedList<EpochMs>> | undefined;
-  /** Three, so that late entries and the wider look around them do not take the newest window's place. */
+  /**
+   * Three, so that late entries and the wider look around them do not take the newest window's
+   * place.
+   */
   readonly #values: readonly DistinctCursor[];
 
   constructor({ byRule, byValue }: EntriesSettings) {

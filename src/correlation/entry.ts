@@ -1,4 +1,7 @@
-/** @module One match in a window, as State keeps it, and the row that a whole group has beside its entries. */
+/**
+ * @module One match in a window, as State keeps it, and the row that a whole group has beside its
+ * entries.
+ */
 
 import type { EpochMs } from "../clock.ts";
 import type { Match } from "../detection/detection.ts";
@@ -29,7 +32,10 @@ export interface Segment {
   readonly to: EpochMs;
 }
 
-/** A window that is over, of a condition with an upper bound. `from` and `to` are its bounds, not stamps. */
+/**
+ * A window that is over, of a condition with an upper bound. `from` and `to` are its bounds, not
+ * stamps.
+ */
 export interface ClosedWindow extends Segment {
   /** The match that opened it: part of its result's id. */
   readonly anchor: string;
@@ -73,7 +79,8 @@ export function isJoined(match: Match): boolean {
 export function entryOf(match: Match, values: readonly string[] | undefined): Entry {
   const [first, last] = [match.events[0], match.events.at(-1)];
   const events = [...new Set([first, last])].filter((event) => event !== undefined);
-  // Detections have one event and no group; a correlation may have neither more events nor a group, which is harmless.
+  // Detections have one event and no group; a correlation may have neither more events nor a group,
+  // which is harmless.
   const isEpisode = match.eventCount > 1 || match.group.length > 0;
   return {
     id: match.id,

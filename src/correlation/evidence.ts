@@ -31,8 +31,9 @@ export class FullEntries {
   }
 
   /**
-   * The entry to take the events from when there are too many, already removed here. First what lies before `floor`,
-   * where no running window reaches; then the middle one of the rule that has most, so that its first and last stay.
+   * The entry to take the events from when there are too many, already removed here. First what
+   * lies before `floor`, where no running window reaches; then the middle one of the rule that has
+   * most, so that its first and last stay.
    */
   demote(floor: EpochMs): Entry | undefined {
     if (this.#list.length <= fullEntriesMax) return undefined;
@@ -42,7 +43,10 @@ export class FullEntries {
     return spare;
   }
 
-  /** The first and the last of each rule among those that `covers` admits, ascending, at most 20 events. */
+  /**
+   * The first and the last of each rule among those that `covers` admits, ascending, at most 20
+   * events.
+   */
   evidence(before: readonly Entry[], covers: (entry: Entry) => boolean): readonly Event[] {
     const firsts = new Map<string, Entry>();
     const lasts = new Map<string, Entry>();
@@ -52,7 +56,8 @@ export class FullEntries {
       lasts.set(entry.rule, entry);
     }
     const events = new Map<string, Event>();
-    // Firsts go in before lasts: past the limit, how it began says more. The newest of all always stays.
+    // Firsts go in before lasts: past the limit, how it began says more. The newest of all always
+    // stays.
     const newest = [...lasts.values()].reduce<Entry | undefined>(
       (latest, entry) => (latest === undefined || isBefore(latest, entry) ? entry : latest),
       undefined,

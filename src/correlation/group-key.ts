@@ -1,4 +1,7 @@
-/** @module Group-by fields and aliases → the groups a match belongs to, each with its canonical key. */
+/**
+ * @module Group-by fields and aliases → the groups a match belongs to, each with its canonical
+ * key.
+ */
 
 import type { Match, Ruleset } from "../detection/detection.ts";
 import { type FieldValue, fieldOf } from "../event/event.ts";
@@ -13,14 +16,18 @@ export interface RoutedMatch {
   readonly match: Match;
 }
 
-/** The most groups one match goes to when a group-by field holds a list; further values are left out. */
+/**
+ * The most groups one match goes to when a group-by field holds a list; further values are left
+ * out.
+ */
 export const groupsPerMatchMax = 32;
 
 export type Router = (match: Match) => readonly RoutedMatch[];
 
 /**
- * Which groups of which correlations a match belongs to. A group-by field that is absent, null or empty text gives
- * no route: such a group would tie strangers together. A list belongs to the group of each of its values. Pure.
+ * Which groups of which correlations a match belongs to. A group-by field that is absent, null or
+ * empty text gives no route: such a group would tie strangers together. A list belongs to the group
+ * of each of its values. Pure.
  */
 export function createRouter(ruleset: Ruleset): Router {
   const waiting = new Map<string, CorrelationRule[]>();
@@ -54,7 +61,9 @@ interface Asked {
   readonly name: string;
 }
 
-/** The values of one field of a match, as text; the first name the match has a value for decides. */
+/**
+ * The values of one field of a match, as text; the first name the match has a value for decides.
+ */
 export function valuesOf(ruleset: Ruleset, { rule, match, name }: Asked): readonly string[] {
   const alias = rule.aliases.get(name);
   const field = alias === undefined ? name : alias.get(match.rule.id);

@@ -1,10 +1,13 @@
-/** @module What is kept of an episode whose oldest entries are gone: its anchor, its count and how it began. */
+/**
+ * @module What is kept of an episode whose oldest entries are gone: its anchor, its count and how
+ * it began.
+ */
 
 import type { Entry, Remainder } from "./entry.ts";
 
 /**
- * The remainder with one more entry, which must be the next in time that was covered and is gone. An entry more than a
- * timespan later belongs to a later episode and begins a new remainder.
+ * The remainder with one more entry, which must be the next in time that was covered and is gone.
+ * An entry more than a timespan later belongs to a later episode and begins a new remainder.
  */
 export function remainderWith(
   remainder: Remainder | undefined,
@@ -23,7 +26,9 @@ export function remainderWith(
   };
 }
 
-/** The first entry of each rule; one that kept its events is worth more than an earlier one without. */
+/**
+ * The first entry of each rule; one that kept its events is worth more than an earlier one without.
+ */
 function firstWith(first: readonly Entry[], entry: Entry): readonly Entry[] {
   const known = first.find(({ rule }) => rule === entry.rule);
   if (known === undefined) return [...first, entry];

@@ -1,4 +1,7 @@
-/** @module Sorted lists that grow at the end and shrink at the front: what a window over event time needs. */
+/**
+ * @module Sorted lists that grow at the end and shrink at the front: what a window over event time
+ * needs.
+ */
 
 /** A list in ascending order of a caller's choice. Dropping from the front is O(1) over time. */
 export class SortedList<E> {
@@ -43,7 +46,10 @@ export class SortedList<E> {
     }
   }
 
-  /** First index whose item is not before what is sought; `before` must be true, then false, along the list. */
+  /**
+   * First index whose item is not before what is sought; `before` must be true, then false, along
+   * the list.
+   */
   firstNot(before: (item: E) => boolean): number {
     let low = this.#head;
     let high = this.#items.length;

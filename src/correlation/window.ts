@@ -1,4 +1,6 @@
-/** @module One group's memory over event time, bounded in time and size, and the episodes it shows. */
+/**
+ * @module One group's memory over event time, bounded in time and size, and the episodes it shows.
+ */
 
 import type { EpochMs } from "../clock.ts";
 import type { Event } from "../event/event.ts";
@@ -86,7 +88,9 @@ export class GroupWindow {
     return this.#row.floor !== undefined && at < this.#row.floor;
   }
 
-  /** Puts a new entry; answers the episode it belongs to, and how many entries went to make room. */
+  /**
+   * Puts a new entry; answers the episode it belongs to, and how many entries went to make room.
+   */
   add(entry: Entry): { episode: Episode | undefined; dropped: number } {
     this.#put(entry);
     this.#rows.putEntry(entry);
@@ -107,7 +111,10 @@ export class GroupWindow {
     return this.episodeAt(entry.at);
   }
 
-  /** Takes entries away that turned out to be earlier versions of another. Rare: starts the group anew. */
+  /**
+   * Takes entries away that turned out to be earlier versions of another. Rare: starts the group
+   * anew.
+   */
   without(ids: ReadonlySet<string>): GroupWindow {
     const entries = [...this.#entries].filter(({ id }) => !ids.has(id));
     for (const id of ids) this.#rows.deleteEntry(id);

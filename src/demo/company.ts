@@ -1,21 +1,9 @@
 /** @module The demo company: its repositories, build machines and ordinary days. Everything follows from a seed. */
 
 import { dayMs, type EpochMs, minuteMs, secondMs } from "../clock.ts";
-import {
-  audit,
-  type DemoJob,
-  type DemoRequest,
-  type DemoRunner,
-  falco,
-  idOf,
-  type Post,
-  preparedJob,
-  push,
-  registry,
-  squid,
-  workflowJob,
-  workflowRun,
-} from "./feeds.ts";
+import { type DemoJob, type DemoRunner, idOf, type Post } from "./feeds.ts";
+import { audit, preparedJob, push, workflowJob, workflowRun } from "./github.ts";
+import { type DemoRequest, falco, registry, squid } from "./runtime.ts";
 
 export const cacheUrl = "http://cache.corp.example";
 export const registryActor = "payments-ci";

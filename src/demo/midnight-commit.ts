@@ -2,16 +2,9 @@
 
 import { dayMs, type EpochMs, hourMs, minuteMs, secondMs } from "../clock.ts";
 import { cacheUrl, jobPosts, nightlyJob, ordinaryDays, registryActor, runner } from "./company.ts";
-import {
-  type DemoJob,
-  falco,
-  idOf,
-  type Post,
-  pullRequest,
-  push,
-  registry,
-  squid,
-} from "./feeds.ts";
+import { type DemoJob, idOf, type Post } from "./feeds.ts";
+import { pullRequest, push } from "./github.ts";
+import { falco, registry, squid } from "./runtime.ts";
 
 /** The cache entry that three weeks later is restored by the payment service. */
 const sharedKey = `${cacheUrl}/shared/py312-wheels-8c1f.tar.zst`;

@@ -1,4 +1,7 @@
-/** @module Which rules could match an event: by its logsource, worked out once for each distinct one. */
+/**
+ * @module Which rules could match an event: by its logsource, worked out once for each distinct
+ * one.
+ */
 
 import type { Logsource } from "../event/event.ts";
 import type { CompiledRule } from "../sigma/sigma.ts";
@@ -6,10 +9,16 @@ import type { CompiledRule } from "../sigma/sigma.ts";
 /** The rules worth trying on an event. A superset of those that match; the fewer, the faster. */
 export type Candidates = (logsource: Logsource) => readonly CompiledRule[];
 
-/** Feeds know some thirty logsources, but plugins bring names of their own, and those come from outside. */
+/**
+ * Feeds know some thirty logsources, but plugins bring names of their own, and those come from
+ * outside.
+ */
 const logsourcesMax = 1_000;
 
-/** Rules whose logsource allows the event's. Past 1,000 distinct logsources the answer is worked out each time. */
+/**
+ * Rules whose logsource allows the event's. Past 1,000 distinct logsources the answer is worked out
+ * each time.
+ */
 export function candidatesByLogsource(rules: readonly CompiledRule[]): Candidates {
   const known = new Map<string, readonly CompiledRule[]>();
   return (logsource) => {

@@ -1,14 +1,17 @@
 /**
  * @module Rule field names → event field names, per logsource.
  *
- * Sources: the Sigma taxonomy appendix (process_creation, network_connection, file_event, proxy, dns), GitHub's audit
- * log keys, Kubernetes audit keys, and Falco's field classes. Ours are listed in docs/fields.md. A name that no table
- * has is taken as one of ours, which all hold a dot.
+ * Sources: the Sigma taxonomy appendix (process_creation, network_connection, file_event, proxy,
+ * dns), GitHub's audit log keys, Kubernetes audit keys, and Falco's field classes. Ours are listed
+ * in docs/fields.md. A name that no table has is taken as one of ours, which all hold a dot.
  */
 
 import type { FieldMapping, Logsource } from "../sigma/sigma.ts";
 
-/** Whether the machine itself opened the connection: no feed says so, it is derived when a rule asks (detect.ts). */
+/**
+ * Whether the machine itself opened the connection: no feed says so, it is derived when a rule asks
+ * (detect.ts).
+ */
 export const initiatedField = "pipewarden.network.initiated";
 
 type Table = ReadonlyMap<string, readonly string[]>;
@@ -176,7 +179,10 @@ const falcoOnly = new Set([
   "container.start_ts",
 ]);
 
-/** `proc.aname[2]`, which falcosidekick may have rewritten to `proc.aname_2`: both stand in what we keep of Falco. */
+/**
+ * `proc.aname[2]`, which falcosidekick may have rewritten to `proc.aname_2`: both stand in what we
+ * keep of Falco.
+ */
 function falcoNames(name: string): readonly string[] | undefined {
   if (!falcoClass.test(name) && !falcoOnly.has(name)) return undefined;
   const kept = `pipewarden.falco.${name}`;
@@ -190,7 +196,10 @@ const githubPrefixes: ReadonlyMap<string, string> = new Map([
   ["webhook", "pipewarden.webhook."],
 ]);
 
-/** The mapping for rules of one logsource. Tables come in order: the first that has the name decides. */
+/**
+ * The mapping for rules of one logsource. Tables come in order: the first that has the name
+ * decides.
+ */
 export function fieldMappingOf(logsource: Logsource): FieldMapping {
   const tables = tablesOf(logsource);
   const prefix = githubPrefix(logsource);

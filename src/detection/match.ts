@@ -6,7 +6,10 @@ import { shown } from "../error.ts";
 import { type Event, type FieldValue, fieldOf } from "../event/event.ts";
 import type { Level, RuleMeta } from "../sigma/sigma.ts";
 
-/** What an alert needs to know of its rule, carried along so that a later rule change does not rewrite the past. */
+/**
+ * What an alert needs to know of its rule, carried along so that a later rule change does not
+ * rewrite the past.
+ */
 export interface MatchedRule {
   readonly id: string;
   readonly title: string;
@@ -24,8 +27,8 @@ export interface MatchedRule {
 /** A rule held, with its evidence. */
 export interface Match {
   /**
-   * Deterministic: hash of rule id and event id, or for a correlation of rule id, group key and the first match of the
-   * episode.
+   * Deterministic: hash of rule id and event id, or for a correlation of rule id, group key and the
+   * first match of the episode.
    */
   readonly id: string;
   readonly rule: MatchedRule;
@@ -85,7 +88,10 @@ export interface ReasonValues {
 const valueLengthMax = 200;
 const listedMax = 5;
 
-/** The rule's reason with each `{field.name}` replaced by its value made safe to show, or `unknown`; else its title. */
+/**
+ * The rule's reason with each `{field.name}` replaced by its value made safe to show, or `unknown`;
+ * else its title.
+ */
 export function fillReason(rule: RuleMeta, values: ReasonValues): string {
   const { reason } = rule.pipewarden;
   if (reason === undefined) return rule.title;

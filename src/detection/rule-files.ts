@@ -1,4 +1,6 @@
-/** @module Directories of rules and operator lists → texts and lists, with what could not be read. */
+/**
+ * @module Directories of rules and operator lists → texts and lists, with what could not be read.
+ */
 
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -10,7 +12,10 @@ import type { RuleFile } from "./ruleset.ts";
 export interface RuleDirectories {
   /** Searched at any depth for `*.yml` and `*.yaml`. */
   readonly rulesDirs: readonly string[];
-  /** Directories of `<list name>.yml`, not searched below. A later one replaces lists of an earlier one. */
+  /**
+   * Directories of `<list name>.yml`, not searched below. A later one replaces lists of an earlier
+   * one.
+   */
   readonly listsDirs: readonly string[];
 }
 
@@ -49,7 +54,10 @@ export function readRuleFiles({ rulesDirs, listsDirs }: RuleDirectories): ReadRu
   return { files, lists, problems };
 }
 
-/** An operator list: a YAML list of texts, or a map with `entries` and perhaps `description`. Numbers become text. */
+/**
+ * An operator list: a YAML list of texts, or a map with `entries` and perhaps `description`.
+ * Numbers become text.
+ */
 export function readList(text: string, path: string): { entries: readonly string[] } | Problem {
   const read = readYaml(text, path);
   if ("problem" in read) return read.problem;

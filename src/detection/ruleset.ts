@@ -1,4 +1,7 @@
-/** @module Rule files → one immutable rule set: compiled, resolved, each broken rule a problem and the others at work. */
+/**
+ * @module Rule files → one immutable rule set: compiled, resolved, each broken rule a problem and
+ * the others at work.
+ */
 
 import type { Problem } from "../error.ts";
 import {
@@ -31,17 +34,21 @@ export interface Ruleset {
   /** Detections and correlations. */
   readonly byId: ReadonlyMap<string, Rule>;
   /**
-   * Whether matches of a rule go to people: when no correlation waits for it, or one that says `generate: true`.
-   * False for a rule that is not here.
+   * Whether matches of a rule go to people: when no correlation waits for it, or one that says
+   * `generate: true`. False for a rule that is not here.
    */
   alerts(ruleId: string): boolean;
-  /** Event field names for a field name in a rule, or in a correlation that waits for it; the likeliest first. */
+  /**
+   * Event field names for a field name in a rule, or in a correlation that waits for it; the
+   * likeliest first.
+   */
   fieldsOf(ruleId: string, name: string): readonly string[];
 }
 
 /**
- * Loads all files as one set. A rule with a problem is left out, and so is a correlation that names it; what is left
- * works. Whether a set with problems may replace a running one is the caller's to decide. Pure.
+ * Loads all files as one set. A rule with a problem is left out, and so is a correlation that names
+ * it; what is left works. Whether a set with problems may replace a running one is the caller's to
+ * decide. Pure.
  */
 export function loadRuleset({ files, lists }: RulesetSettings): {
   ruleset: Ruleset;

@@ -5,8 +5,13 @@ import type { FieldScalar, Fields, FieldValue } from "./event.ts";
 /** A JSON object from outside: any key may be there, `__proto__` and `constructor` included. */
 export type OpenRecord = Readonly<Record<string, unknown>>;
 
-/** More fields than this in one event are counted in `pipewarden.ingest.dropped_fields`; the raw text keeps them. */
+/**
+ * More fields than this taken over with their outside names are counted in `pipewarden.ingest.dropped_fields`; the raw
+ * text keeps them. Our own names are few and never dropped: a padded record must not push them out.
+ */
 export const fieldsMax = 2_000;
+/** Longer names are dropped and counted with them: a huge key above many small ones would multiply. */
+export const nameLengthMax = 1_024;
 /** Longer lists are cut; what is cut is counted in `pipewarden.ingest.dropped_items`. */
 export const listMax = 1_000;
 
@@ -72,22 +77,29 @@ export class FieldSet {
   #droppedItems = 0;
 
   /**
-   * Sets one field. Absent, null and empty text set nothing, so that callers need not ask; an empty list is a value.
-   * An object sets nothing: use `flatten`.
+   * Sets one field. Absent, null and empty text set nothing, so that callers need not ask; an empty
+   * list is a value. An object sets nothing: use `flatten`. Nulls in a list stay, so that lists of
+   * equal length stay equal.
    */
   set(name: string, value: unknown): this {
     if (Array.isArray(value)) {
-      this.#put(name, this.#cut(value.flatMap((item) => scalarOf(item) ?? [])));
+      const items = value.map(scalarOf).filter((item) => item !== undefined);
+      this.#fields[name] = this.#cut(items);
       return this;
     }
     const scalar = scalarOf(value);
-    if (scalar !== undefined && scalar !== null && scalar !== "") this.#put(name, scalar);
+    if (scalar !== undefined && scalar !== null && scalar !== "") this.#fields[name] = scalar;
     return this;
+  }
+
+  has(name: string): boolean {
+    return Object.hasOwn(this.#fields, name);
   }
 
   /**
    * Sets a whole JSON value under dotted names: objects become `prefix.key`, lists of objects one list per key.
-   * Nulls are kept as null. `prefix` is ours and not empty, so no outside key stands alone as a name.
+   * Nulls are kept as null. `prefix` is ours and not empty, so no outside key stands alone as a name. At most
+   * `fieldsMax` names are taken in all.
    */
   flatten(prefix: string, value: unknown): this {
     this.#walk(prefix, value, false);
@@ -107,6 +119,10 @@ export class FieldSet {
   }
 
   #walk(name: string, value: unknown, listed: boolean): void {
+    if (name.length > nameLengthMax) {
+      this.#droppedFields++;
+      return;
+    }
     if (Array.isArray(value)) {
       if (value.length === 0 && !listed) this.#put(name, []);
       for (const item of value) this.#walk(name, item, true);

@@ -48,6 +48,11 @@ interface StoredRun {
 }
 
 const taintsShownMax = 16;
+/**
+ * How often one settling may compute a run, on average: a circle that holds more taints than are
+ * kept could go on for ever.
+ */
+const roundsMax = 64;
 const holdersMax = 64;
 /** Saves, restores or uses of one thing. */
 const factsPerThingMax = 1_024;
@@ -198,8 +203,11 @@ class StoredLineage implements Lineage {
       open.push(...this.#readersOfRun(run));
     }
     const queue = new Set(before.keys());
+    let left = before.size * roundsMax;
     for (const run of queue) {
       queue.delete(run);
+      if (left === 0) break;
+      left -= 1;
       const old = this.#taints.get(run) ?? [];
       const now = this.#computed(run);
       if (sameTaints(old, now)) continue;

@@ -1,4 +1,4 @@
-/** @module The same journey over recorded input, on a virtual clock: files or stdin, each feed recognised. */
+/** @module The same pipeline over recorded input, on a virtual clock: files or stdin, each feed recognised. */
 
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -7,7 +7,7 @@ import { type EpochMs, minuteMs, secondMs, type VirtualClock } from "../clock.ts
 import type { Intake, Rejection } from "../collector/collector.ts";
 import { readAny } from "../collector/collectors.ts";
 import { type Event, type Feed, feeds } from "../event/event.ts";
-import type { Journey } from "./journey.ts";
+import type { Pipeline } from "./pipeline.ts";
 
 /** What a replay has seen so far; rejections are kept whole, up to `rejectionsMax`. */
 export interface ReplayCounts {
@@ -29,7 +29,7 @@ export interface ReplayInput {
 
 export interface ReplaySettings {
   readonly inputs: readonly ReplayInput[];
-  readonly journey: Journey;
+  readonly pipeline: Pipeline;
   readonly clock: VirtualClock;
   /** Called after each step of virtual time. */
   readonly onProgress?: (counts: ReplayCounts) => void;
@@ -54,7 +54,7 @@ export async function fileInput(path: string): Promise<ReplayInput> {
  * as they would have. Resolves when everything that follows from the input has happened.
  */
 export async function replay(settings: ReplaySettings): Promise<ReplayCounts> {
-  const { inputs, journey, clock, onProgress } = settings;
+  const { inputs, pipeline, clock, onProgress } = settings;
   const events = new Map<Feed, number>(feeds.map((feed) => [feed, 0]));
   const counts: ReplayCounts = {
     ...{ bytes: 0, records: 0, skipped: 0, rejected: 0 },
@@ -63,16 +63,16 @@ export async function replay(settings: ReplaySettings): Promise<ReplayCounts> {
   let step: Event[] = [];
   const flush = async (): Promise<void> => {
     if (step.length === 0) return;
-    await moveTo(journey, clock, step.at(-1)?.occurredAt ?? clock.now());
-    await journey.accept(
+    await moveTo(pipeline, clock, step.at(-1)?.occurredAt ?? clock.now());
+    await pipeline.accept(
       { records: step.length, events: step, rejections: [], skipped: 0 },
       undefined,
     );
-    await journey.drained();
+    await pipeline.drained();
     step = [];
     onProgress?.(counts);
   };
-  for await (const event of merged(inputs.map((input) => eventsOf(input, counts, journey)))) {
+  for await (const event of merged(inputs.map((input) => eventsOf(input, counts, pipeline)))) {
     events.set(event.feed, (events.get(event.feed) ?? 0) + 1);
     const first = step[0]?.occurredAt ?? event.occurredAt;
     if (event.occurredAt - first >= stepMs || step.length >= stepEventsMax) await flush();
@@ -80,23 +80,23 @@ export async function replay(settings: ReplaySettings): Promise<ReplayCounts> {
   }
   await flush();
   // Long enough for whatever still waits: parked events, retries of this step.
-  await moveTo(journey, clock, clock.now() + 2 * minuteMs);
+  await moveTo(pipeline, clock, clock.now() + 2 * minuteMs);
   onProgress?.(counts);
   return counts;
 }
 
-async function moveTo(journey: Journey, clock: VirtualClock, time: EpochMs): Promise<void> {
+async function moveTo(pipeline: Pipeline, clock: VirtualClock, time: EpochMs): Promise<void> {
   if (time <= clock.now()) return;
   clock.advanceTo(time);
-  await journey.tick();
-  await journey.drained();
+  await pipeline.tick();
+  await pipeline.drained();
 }
 
 /** One input's events, in order of time within each block; problems are counted and kept on the way. */
 async function* eventsOf(
   input: ReplayInput,
   counts: ReplayCounts,
-  journey: Journey,
+  pipeline: Pipeline,
 ): AsyncGenerator<Event> {
   const timed: Event[] = [];
   let latest = 0;
@@ -106,7 +106,7 @@ async function* eventsOf(
     const intake = readAny(block, { receivedAt: endOfTime, headers: {}, place });
     counts.records += intake.records;
     counts.skipped += intake.skipped;
-    await keepRejections(intake, counts, journey);
+    await keepRejections(intake, counts, pipeline);
     for (const event of intake.events) {
       // A record without a time of its own happened where it stands: right after the one before it.
       if (event.timeSource === "receipt") timed.push({ ...event, occurredAt: latest });
@@ -120,12 +120,12 @@ async function* eventsOf(
 async function keepRejections(
   intake: Intake,
   counts: ReplayCounts,
-  journey: Journey,
+  pipeline: Pipeline,
 ): Promise<void> {
   counts.rejected += intake.rejections.length;
   counts.rejections.push(...intake.rejections.slice(0, rejectionsMax - counts.rejections.length));
   const { rejections } = intake;
-  await journey.accept(
+  await pipeline.accept(
     { records: rejections.length, events: [], rejections, skipped: 0 },
     undefined,
   );

@@ -6,6 +6,7 @@ import type { EpochMs } from "../clock.ts";
 import type { Correlation, RoutedMatch } from "../correlation/correlation.ts";
 import type { Detection, Match } from "../detection/detection.ts";
 import type { BuildTable } from "../enrichment/enrichment.ts";
+import { runKey } from "../event/build.ts";
 import { decodeEvent, isProblem } from "../event/codec.ts";
 import type { Event } from "../event/event.ts";
 import type { Lineage, LineageFact } from "../lineage/lineage.ts";
@@ -124,7 +125,9 @@ export function createNotifyStage({ alerts, lineage }: NotifyParts): Stage {
           return [deadLetterRecord({ problem: value, raw })];
         }
         if ("rule" in value) return changeRecords(alerts.apply(value, now));
-        return changeRecords(alerts.relink(lineage.apply(value), now));
+        // The run itself too: its use of a token taints nothing, and may be what an alert waits for.
+        const runs = [...lineage.apply(value), runKey(value.run)];
+        return changeRecords(alerts.relink(runs, now));
       }),
   };
 }

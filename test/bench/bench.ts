@@ -4,7 +4,7 @@
 import { cpus } from "node:os";
 import { benchBus } from "./bus.ts";
 import { benchEngine } from "./engine.ts";
-import { benchJourney } from "./journey.ts";
+import { benchPipeline } from "./pipeline.ts";
 import type { BenchLine } from "./line.ts";
 
 const short = process.argv.includes("--short");
@@ -13,7 +13,7 @@ const only = process.argv[process.argv.indexOf("--only") + 1];
 
 const benches: readonly (readonly [string, (short: boolean) => Promise<BenchLine[]>])[] = [
   ["engine", benchEngine],
-  ["journey", benchJourney],
+  ["pipeline", benchPipeline],
   ["bus", benchBus],
 ];
 

@@ -1,5 +1,6 @@
 /**
- * @module Runs every collector over a folder of real records and checks that none is lost and no id is rounded.
+ * @module Runs every collector over a folder of real records and checks that none is lost and no id
+ * is rounded.
  *
  * `node test/conformance/corpus.ts PATH [--json]`. Which files are ours and which are not is the two lists below, never
  * what the collectors happen to accept. Exit code 0: all held; 1: something did not; 2: wrong use.

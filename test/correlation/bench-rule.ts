@@ -1,4 +1,7 @@
-/** @module What correlation tests share: rules as YAML text, events, and a bench that runs them over State in memory. */
+/**
+ * @module What correlation tests share: rules as YAML text, events, and a bench that runs them over
+ * State in memory.
+ */
 
 import type { EpochMs } from "../../src/clock.ts";
 import {
@@ -66,6 +69,12 @@ export function correlationYaml(text: CorrelationText): string {
   const { name = "outer", id = outerId } = text;
   const block = (key: string, lines: readonly string[] | undefined, indent: string) =>
     lines === undefined ? "" : `  ${key}:\n${lines.map((line) => `${indent}${line}\n`).join("")}`;
+  const blocks = [
+    block("rules", text.rules, "    - "),
+    block("group-by", text.groupBy ?? ["actor"], "    - "),
+    block("aliases", text.aliases, "    "),
+    block("condition", text.condition, "    "),
+  ];
   return `title: Correlation ${name}
 id: ${id}
 name: ${name}
@@ -74,8 +83,8 @@ description: Under test.
 level: high
 correlation:
   type: ${text.type}
-${block("rules", text.rules, "    - ")}${block("group-by", text.groupBy ?? ["actor"], "    - ")}  timespan: ${text.timespan}
-${block("aliases", text.aliases, "    ")}${block("condition", text.condition, "    ")}  generate: ${text.generate ?? false}
+${blocks.join("")}  timespan: ${text.timespan}
+  generate: ${text.generate ?? false}
 pipewarden:
   page: true
   reason: "${text.reason ?? "{user.name} did it"}"
@@ -174,7 +183,9 @@ export class Bench {
     return this.matchesOf(happening).flatMap((match) => this.correlation.routes(match));
   }
 
-  /** One event through detection and correlation, chains included; answers every correlated match. */
+  /**
+   * One event through detection and correlation, chains included; answers every correlated match.
+   */
   push(happening: Happening): readonly Match[] {
     return this.#follow(this.routed(happening).flatMap((routed) => this.correlation.apply(routed)));
   }

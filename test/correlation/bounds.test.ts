@@ -129,6 +129,33 @@ describe("chains", () => {
   });
 });
 
+describe("chains whose inner episodes grow together", () => {
+  it("count them as the one episode they became", () => {
+    const inner: CorrelationText = {
+      ...counted,
+      name: "inner",
+      id: "20000000-0000-4000-8000-000000000001",
+    };
+    const thrice: CorrelationText = {
+      name: "outer",
+      type: "event_count",
+      rules: ["inner"],
+      timespan: "2h",
+      condition: ["gte: 3"],
+    };
+    const outers = (bridged: boolean) => {
+      const bench = new Bench(rulesetOf(inner, thrice));
+      const late = bridged ? [11] : [];
+      return [0, 1, 2, 20, 21, 22, ...late, 60, 61, 62].flatMap((at) =>
+        bench
+          .push({ action: "a", at: at * minute })
+          .filter(({ rule }) => rule.title === "Correlation outer"),
+      ).length;
+    };
+    expect([outers(false), outers(true)]).toEqual([1, 0]);
+  });
+});
+
 describe("bounds", () => {
   it("let go of what is older than timespan and lateness, and count it", () => {
     const bench = new Bench(rulesetOf(counted));
@@ -271,6 +298,17 @@ describe("entries of a group", () => {
       }),
       { seed: 20_261_124, numRuns: 200 },
     );
+  });
+
+  it("stay right when many more have gone than are left", () => {
+    const entries = new Entries({ byRule: true, byValue: true });
+    for (let at = 0; at < 500; at += 1) {
+      entries.add({ id: `m${at}`, at, receivedAt: at, rule: "a", values: [String(at)] });
+      if (at >= 10) entries.dropFront(1);
+    }
+    expect([entries.length, entries.oldest?.at, entries.newest?.at]).toEqual([10, 490, 499]);
+    expect([entries.count(0, 495), entries.distinct(495, 600)]).toEqual([6, 5]);
+    expect([...(entries.stampsOf("a") ?? [])]).toEqual([...entries].map(({ at }) => at));
   });
 
   it("fall due earliest first", () => {

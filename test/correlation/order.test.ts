@@ -11,7 +11,9 @@ import {
   start,
 } from "./bench-rule.ts";
 
-/** One event of a generated stream: small numbers, so that stamps, values and windows collide often. */
+/**
+ * One event of a generated stream: small numbers, so that stamps, values and windows collide often.
+ */
 interface Drop {
   readonly action: "a" | "b" | "c";
   /** Seconds. */

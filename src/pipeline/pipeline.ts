@@ -1,4 +1,4 @@
-/** @module The whole journey wired in order, over any bus and state; starts last to first, drains first to last. */
+/** @module The whole pipeline wired in order, over any bus and state; starts last to first, drains first to last. */
 
 import { createAlerts, type Notice } from "../alert/alert.ts";
 import { type Bus, topics } from "../bus/bus.ts";
@@ -28,7 +28,7 @@ import {
   createStoreStage,
 } from "./stages.ts";
 
-export interface JourneySettings {
+export interface PipelineSettings {
   readonly bus: Bus;
   readonly states: StateStore;
   readonly store: Store;
@@ -45,12 +45,12 @@ export interface JourneySettings {
 }
 
 /** Every stage of one process. */
-export class Journey {
-  readonly #settings: JourneySettings;
+export class Pipeline {
+  readonly #settings: PipelineSettings;
   readonly #runners: readonly StageRunner[];
   readonly #delivery: DeliveryChain;
 
-  constructor(settings: JourneySettings) {
+  constructor(settings: PipelineSettings) {
     this.#settings = settings;
     const deliver = this.#deliver();
     this.#delivery = deliver.delivery;

@@ -1,25 +1,25 @@
-// The whole journey in one process on the memory bus: what every stage together costs per event, without disk.
+// The whole pipeline in one process on the memory bus: what every stage together costs per event, without disk.
 
 import { Value } from "typebox/value";
 import { openMemoryBus } from "../../src/bus/memory.ts";
 import { VirtualClock } from "../../src/clock.ts";
 import { loadRuleset, readRuleFiles } from "../../src/detection/detection.ts";
 import { EnrichmentConfig } from "../../src/enrichment/enrichment.ts";
-import { Journey } from "../../src/pipeline/journey.ts";
+import { Pipeline } from "../../src/pipeline/pipeline.ts";
 import { openMemoryState } from "../../src/state/memory.ts";
 import { openEmbeddedStore } from "../../src/store/embedded.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
 import { benchEvents, cpuSeconds } from "./events.ts";
 import type { BenchLine } from "./line.ts";
 
-export async function benchJourney(short: boolean): Promise<BenchLine[]> {
+export async function benchPipeline(short: boolean): Promise<BenchLine[]> {
   const runs = short ? 2 : 5;
   const events = benchEvents();
   let best = Number.POSITIVE_INFINITY;
   for (let run = 0; run < runs; run += 1) {
     const clock = new VirtualClock(events.at(-1)?.occurredAt ?? 0);
     const store = openEmbeddedStore({ path: ":memory:" });
-    const journey = new Journey({
+    const pipeline = new Pipeline({
       ...{ bus: openMemoryBus({ clock }), states: openMemoryState(), store, sinks: [], clock },
       ruleset: loadRuleset(readRuleFiles({ rulesDirs: ["rules"], listsDirs: ["rules/lists"] }))
         .ruleset,
@@ -28,18 +28,18 @@ export async function benchJourney(short: boolean): Promise<BenchLine[]> {
       lineage: { cacheHosts: ["cache.corp.example"] },
       ...{ pageAgeMaxMs: 0, latenessMs: 0 },
     });
-    await journey.start();
+    await pipeline.start();
     const seconds = await cpuSeconds(async () => {
       for (let from = 0; from < events.length; from += 500) {
         const step = events.slice(from, from + 500);
-        await journey.accept(
+        await pipeline.accept(
           { records: step.length, events: step, rejections: [], skipped: 0 },
           "egress",
         );
       }
-      await journey.drained();
+      await pipeline.drained();
     });
-    await journey.stop();
+    await pipeline.stop();
     await store.close();
     best = Math.min(best, seconds);
   }

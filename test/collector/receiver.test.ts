@@ -1,0 +1,299 @@
+import { createHmac } from "node:crypto";
+import { gzipSync } from "node:zlib";
+import fastify, { type FastifyInstance, type LightMyRequestResponse } from "fastify";
+import { Value } from "typebox/value";
+import { afterEach, describe, expect, it } from "vitest";
+import { VirtualClock } from "../../src/clock.ts";
+import type { Intake } from "../../src/collector/collector.ts";
+import { collectors } from "../../src/collector/collectors.ts";
+import { DoorsConfig, registerDoors } from "../../src/collector/receiver.ts";
+import { ServiceError } from "../../src/error.ts";
+import type { Feed } from "../../src/event/event.ts";
+import { silentTelemetry } from "../../src/telemetry.ts";
+
+const secret = "It's a Secret to Everybody";
+const token = "a-token-of-some-length";
+const now = Date.UTC(2026, 10, 24, 2, 8);
+
+interface Opened {
+  readonly app: FastifyInstance;
+  readonly taken: { readonly intake: Intake; readonly feed: Feed }[];
+  post(
+    path: string,
+    body: string | Buffer,
+    headers?: Record<string, string>,
+  ): Promise<LightMyRequestResponse>;
+}
+
+const opened: FastifyInstance[] = [];
+afterEach(async () => {
+  for (const app of opened.splice(0)) await app.close();
+});
+
+async function open(config: object = {}, accept?: () => Promise<void>): Promise<Opened> {
+  const app = fastify();
+  opened.push(app);
+  const taken: Opened["taken"] = [];
+  await registerDoors(app, {
+    config: Value.Default(DoorsConfig, { ...config }) as DoorsConfig,
+    clock: new VirtualClock(now),
+    telemetry: silentTelemetry(),
+    collectors,
+    accept: async (intake, feed) => {
+      await accept?.();
+      taken.push({ intake, feed });
+    },
+  });
+  return {
+    app,
+    taken,
+    // Awaited here: an injected request begins only then.
+    post: async (path, body, headers = {}) =>
+      await app.inject({ method: "POST", url: path, payload: body, headers }),
+  };
+}
+
+function signed(body: string, key = secret): Record<string, string> {
+  const hex = createHmac("sha256", key).update(body).digest("hex");
+  return {
+    "x-hub-signature-256": `sha256=${hex}`,
+    "x-github-event": "ping",
+    "x-github-delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
+    "content-type": "application/json",
+  };
+}
+
+const alert = JSON.stringify({
+  time: "2026-11-24T02:07:34.123456789Z",
+  rule: "Terminal shell in container",
+  priority: "Notice",
+  source: "syscall",
+  hostname: "build-07",
+  output: "shell",
+  output_fields: { "proc.name": "bash" },
+});
+const squidLine = `${now / 1000}.000      2 10.20.0.17 TCP_MISS/200 331 GET http://a.example/ - HIER_DIRECT/192.0.2.1 text/html`;
+const ping = JSON.stringify({ zen: "Speak like a human.", hook_id: 1, hook: { id: 1 } });
+
+describe("doors", () => {
+  it.each([
+    ["/v1/falco", alert, "falco"],
+    ["/v1/egress", squidLine, "egress"],
+    [
+      "/v1/trivy",
+      JSON.stringify({ SchemaVersion: 2, ArtifactName: "a", ArtifactType: "filesystem" }),
+      "trivy",
+    ],
+    [
+      "/v1/github/audit",
+      JSON.stringify({ "@timestamp": now, action: "git.clone", _document_id: "x" }),
+      "github-audit",
+    ],
+  ] as const)("%s hands its body to its collector", async (path, body, feed) => {
+    const { post, taken } = await open();
+    const answer = await post(path, body);
+    expect([answer.statusCode, answer.json()]).toMatchObject([200, { accepted: 1, rejected: 0 }]);
+    expect(taken.map((one) => one.feed)).toEqual([feed]);
+    expect(taken[0]?.intake.events[0]).toMatchObject({ feed, receivedAt: now });
+  });
+
+  it("answers only after the append", async () => {
+    const order: string[] = [];
+    const { post } = await open({}, async () => {
+      await Promise.resolve();
+      order.push("appended");
+    });
+    await post("/v1/falco", alert);
+    order.push("answered");
+    expect(order).toEqual(["appended", "answered"]);
+  });
+
+  it("answers 503 with Retry-After while the intake is full, and takes the same body later", async () => {
+    const problem = {
+      code: "intake-full",
+      place: "bus.db",
+      expected: "room",
+      found: "none",
+    } as const;
+    let full = true;
+    const { post, taken } = await open({}, async () => {
+      if (full) throw new ServiceError(problem);
+    });
+    const refused = await post("/v1/falco", alert);
+    expect([refused.statusCode, refused.headers["retry-after"]]).toEqual([503, "2"]);
+    full = false;
+    expect((await post("/v1/falco", alert)).statusCode).toBe(200);
+    expect(taken).toHaveLength(1);
+  });
+
+  it("answers 503 when the bodies in work exceed their bound", async () => {
+    let release = () => undefined as undefined;
+    const held = new Promise<void>((resolve) => {
+      release = () => void resolve();
+    });
+    const { post } = await open({ inFlightBytesMax: 1_024 }, () => held);
+    const body = `${squidLine}\n`.repeat(6);
+    const first = post("/v1/egress", body);
+    const second = await post("/v1/egress", body);
+    expect([second.statusCode, second.headers["retry-after"]]).toEqual([503, "2"]);
+    release();
+    expect((await first).statusCode).toBe(200);
+  });
+
+  it("keeps the good records of a body and names the bad ones", async () => {
+    const { post, taken } = await open();
+    const answer = await post("/v1/falco", `${alert}\n{"rule": \n`);
+    expect(answer.statusCode).toBe(200);
+    expect(answer.json()).toMatchObject({ accepted: 1, rejected: 1 });
+    expect(answer.json().problems[0]).toMatchObject({ code: "json-invalid" });
+    expect(taken[0]?.intake.rejections).toHaveLength(1);
+  });
+
+  it("answers 400 and still sets the bytes aside when nothing can be read", async () => {
+    const { post, taken } = await open();
+    const answer = await post("/v1/trivy", "not JSON at all");
+    expect(answer.statusCode).toBe(400);
+    expect(answer.headers["content-type"]).toContain("application/problem+json");
+    expect(answer.json().problems).toHaveLength(1);
+    expect(taken[0]?.intake.rejections[0]?.raw).toBe("not JSON at all");
+  });
+
+  it("refuses a body over the limit without reading it", async () => {
+    const { post, taken } = await open({ bodyBytesMax: 2_048 });
+    expect((await post("/v1/egress", `${squidLine}\n`.repeat(40))).statusCode).toBe(413);
+    expect(taken).toEqual([]);
+  });
+});
+
+describe("compression", () => {
+  it.each([
+    ["with its header", { "content-encoding": "gzip" }],
+    ["without one", {}],
+  ])("reads gzip %s", async (_name, headers) => {
+    const { post } = await open();
+    const answer = await post("/v1/falco", gzipSync(alert), headers as Record<string, string>);
+    expect(answer.json()).toMatchObject({ accepted: 1 });
+  });
+
+  it("stops at the limit of a bomb", async () => {
+    const { post, taken } = await open({ bodyBytesMax: 64 * 1024 });
+    const bomb = gzipSync(Buffer.alloc(40 * 1024 * 1024));
+    const answer = await post("/v1/falco", bomb, { "content-encoding": "gzip" });
+    expect([answer.statusCode, answer.json().problems[0].code]).toEqual([400, "body-too-large"]);
+    expect(taken).toEqual([]);
+  });
+
+  it.each([
+    ["torn gzip", gzipSync(alert).subarray(0, 60), { "content-encoding": "gzip" }],
+    ["another encoding", Buffer.from(alert), { "content-encoding": "br" }],
+  ])("refuses %s", async (_name, body, headers) => {
+    const { post, taken } = await open();
+    const answer = await post("/v1/falco", body, headers);
+    expect([answer.statusCode, answer.json().problems[0].code]).toEqual([
+      400,
+      "encoding-unsupported",
+    ]);
+    expect(taken).toEqual([]);
+  });
+});
+
+describe("GitHub webhooks", () => {
+  const config = { githubWebhookSecrets: [secret, "the-next-secret-in-rotation"] };
+
+  it.each([
+    ["the first secret", signed(ping), 200],
+    ["the second secret", signed(ping, "the-next-secret-in-rotation"), 200],
+    ["another secret", signed(ping, "a-secret-of-somebody-else"), 401],
+    ["a signature of other bytes", signed(`${ping} `), 401],
+    ["the signature cut", { ...signed(ping), "x-hub-signature-256": "sha256=75" }, 401],
+    ["no signature", { "x-github-event": "ping" }, 401],
+    ["the old algorithm", { "x-hub-signature": "sha1=0" }, 401],
+  ])("with %s: %i", async (_name, headers, status) => {
+    const { post, taken } = await open(config);
+    const answer = await post("/v1/github/webhook", ping, headers as Record<string, string>);
+    expect(answer.statusCode).toBe(status);
+    expect(taken).toHaveLength(status === 200 ? 1 : 0);
+  });
+
+  it("accepts GitHub's own test vector", async () => {
+    const { post } = await open(config);
+    const vector = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+    const headers = { "x-hub-signature-256": `sha256=${vector}` };
+    // The body is no JSON: it passes the check and fails as a payload.
+    const answer = await post("/v1/github/webhook", "Hello, World!", headers);
+    expect([answer.statusCode, answer.json().problems[0].code]).toEqual([400, "json-invalid"]);
+  });
+
+  it("stays shut without a secret", async () => {
+    const { post } = await open();
+    expect((await post("/v1/github/webhook", ping, signed(ping))).statusCode).toBe(401);
+  });
+
+  it("takes a redelivery once", async () => {
+    const { post, taken } = await open(config);
+    await post("/v1/github/webhook", ping, signed(ping));
+    const again = await post("/v1/github/webhook", ping, signed(ping));
+    expect([again.statusCode, again.json()]).toEqual([200, { accepted: 0, duplicate: true }]);
+    expect(taken).toHaveLength(1);
+  });
+
+  it("takes a redelivery when the first try could not be stored", async () => {
+    let full = true;
+    const problem = {
+      code: "intake-full",
+      place: "bus.db",
+      expected: "room",
+      found: "none",
+    } as const;
+    const { post, taken } = await open(config, async () => {
+      if (full) throw new ServiceError(problem);
+    });
+    expect((await post("/v1/github/webhook", ping, signed(ping))).statusCode).toBe(503);
+    full = false;
+    expect((await post("/v1/github/webhook", ping, signed(ping))).json()).toMatchObject({
+      accepted: 1,
+    });
+    expect(taken).toHaveLength(1);
+  });
+});
+
+describe("tokens", () => {
+  const config = { falcoTokens: [token], githubAuditTokens: [token], egressTokens: [token] };
+  const basic = Buffer.from(`falco:${token}`).toString("base64");
+
+  it.each([
+    ["/v1/falco", { authorization: `Bearer ${token}` }, 200],
+    ["/v1/falco", { authorization: `Basic ${basic}` }, 200],
+    [`/v1/falco/${token}`, {}, 200],
+    [`/v1/falco/${token}x`, {}, 401],
+    ["/v1/falco", {}, 401],
+    ["/v1/falco", { authorization: "Bearer " }, 401],
+    ["/v1/egress", { authorization: `Bearer ${token}x` }, 401],
+    // What follows the egress door's path says where a record comes from, and is no credential.
+    [`/v1/egress/${token}`, {}, 401],
+  ])("%s with %j: %i", async (path, headers, status) => {
+    const { post } = await open(config);
+    const body = path.startsWith("/v1/falco") ? alert : squidLine;
+    expect((await post(path, body, headers as Record<string, string>)).statusCode).toBe(status);
+  });
+
+  it("speaks as a HEC endpoint to the audit stream", async () => {
+    const { app, post, taken } = await open(config);
+    const entry = { "@timestamp": now, action: "repo.create", _document_id: "abc" };
+    const envelopes = [entry, { ...entry, _document_id: "abd" }]
+      .map((event) => JSON.stringify({ event, time: now / 1000 }))
+      .join("");
+    const headers = { authorization: `Splunk ${token}` };
+    const answer = await post("/services/collector", gzipSync(envelopes), headers);
+    expect(answer.json()).toMatchObject({ text: "Success", code: 0, accepted: 2 });
+    expect(taken[0]?.intake.events).toHaveLength(2);
+    const wrong = await post("/services/collector/event", envelopes, {
+      authorization: "Splunk no",
+    });
+    expect([wrong.statusCode, wrong.json()]).toEqual([403, { text: "Invalid token", code: 4 }]);
+    const probe = await post("/services/collector", "", headers);
+    expect([probe.statusCode, probe.json()]).toEqual([200, { text: "Success", code: 0 }]);
+    const health = await app.inject("/services/collector/health");
+    expect(health.json()).toEqual({ text: "Success", code: 0 });
+  });
+});
