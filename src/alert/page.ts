@@ -19,7 +19,7 @@ export interface PageOptions {
   readonly consoleUrl?: string;
 }
 
-const reasonLinesMax = 5;
+const reasonLinesMax = 7;
 const partLinesMax = 3;
 const originsMax = 2;
 const evidenceMax = 6;
@@ -193,14 +193,29 @@ function stepsOf({ incident, alerts }: Notice): readonly string[] {
   return steps.slice(0, stepsMax);
 }
 
+/** A step is what a person does: cut short it could mean something else, so it gets a second line. */
+function stepLines(step: string, number: number, width: number): readonly string[] {
+  const lines = wrap(clean(step, 2 * width), width - 5, 2);
+  return lines.map((line, index) => `${index === 0 ? `  ${number}. ` : "     "}${line}`);
+}
+
+/** What the notice is about: a page is about its leading alert, an update about the latest one. */
+function subjectOf({ kind, alerts }: Notice): Alert | undefined {
+  if (kind === "page") return alerts[0];
+  return alerts.reduce<Alert | undefined>(
+    (latest, alert) => (latest === undefined || alert.lastSeen >= latest.lastSeen ? alert : latest),
+    undefined,
+  );
+}
+
 /**
  * `[critical] acme/payments nightly #812: Data sent to a bare address`, at most 120 characters, one
  * line.
  */
 export function summaryLine(notice: Notice): string {
-  const { incident, kind, alerts } = notice;
+  const { incident, kind } = notice;
   const { build } = incident;
-  const title = alerts[0]?.rule.title ?? incident.title;
+  const title = subjectOf(notice)?.rule.title ?? incident.title;
   const update = kind === "update" ? "update: " : "";
   const number = build?.runNumber === undefined ? "" : ` #${build.runNumber}`;
   const where =
@@ -253,7 +268,7 @@ export function renderPage(notice: Notice, options: PageOptions = {}): string {
     "Evidence",
     ...evidenceLines(alerts, width),
     "Do now",
-    ...stepsOf(notice).map((step, index) => `  ${index + 1}. ${clean(step, width - 6)}`),
+    ...stepsOf(notice).flatMap((step, index) => stepLines(step, index + 1, width)),
     ...linkLines(notice, options, width),
     ...(notice.kind === "page" ? [latency] : []),
   ];

@@ -1,7 +1,9 @@
 /** @module `pipewarden demo`: a service of its own on a free port, the Midnight Commit through its doors, one page. */
 
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
@@ -32,7 +34,7 @@ export async function demo(options: DemoOptions, streams: CliStreams): Promise<n
     path: "deploy/demo/pipewarden.yml",
     environment: {
       PW_DATA_DIR: directory,
-      PW_LISTEN__PORT: "0",
+      PW_LISTEN__PORT: String(await freePort()),
       PW_LOG_LEVEL: "error",
       PW_DOORS__GITHUB_WEBHOOK_SECRETS: webhookSecret,
       PW_RULES_OFF: options.withoutRules.join(","),
@@ -49,6 +51,17 @@ export async function demo(options: DemoOptions, streams: CliStreams): Promise<n
     await service.stop();
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** A port that was free a moment ago: known before the start, so that the page can link to the service. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  return address === null || typeof address === "string" ? 0 : address.port;
 }
 
 interface Stage {
@@ -87,6 +100,7 @@ async function tell({ service, play, page, streams }: Stage): Promise<number> {
   }
   say(`\n${alertTable(found.alerts)}\n`);
   say(`Incident  ${url}/api/v1/incidents/${found.incident.id}`);
+  say(`${await totals(play)} from ${grouped(records)} records of three weeks.`);
   say(`The page came ${((pagedAt - postedAt) / secondMs).toFixed(2)} s after the POST was sent.`);
   if (stdout.isTTY === true && processEnvironment()["CI"] !== "true") {
     say("\nThe service keeps running so that you can look around. Ctrl-C ends it.");
@@ -114,6 +128,17 @@ async function settledIncident(play: Play): Promise<Found | undefined> {
     if (found.alerts.some(({ events }) => events.some(({ feed }) => feed === "registry"))) break;
   }
   return found;
+}
+
+/** All incidents there are: the quiet weeks raised nothing else. */
+async function totals(play: Play): Promise<string> {
+  const list = (await play.read("/api/v1/incidents?limit=200")) as { items: readonly Incident[] };
+  const paged = list.items.filter(({ pagedAt }) => pagedAt !== undefined);
+  return `${counted(list.items.length, "incident")}, ${counted(paged.length, "page")}`;
+}
+
+function counted(count: number, noun: string): string {
+  return `${grouped(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 function pause(ms: number): Promise<void> {

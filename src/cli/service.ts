@@ -60,9 +60,7 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
     closers.push(() => states.close());
     const store = openEmbeddedStore({ path: statePath });
     closers.push(() => store.close());
-    const { consoleUrl } = config;
-    const links = consoleUrl === undefined ? {} : { consoleUrl };
-    const sinks = createSinks(config.sinks, { stdout, clock, ...links });
+    const sinks = createSinks(config.sinks, { stdout, clock, ...linksOf(config) });
     const pipeline = new Pipeline({
       ...{ bus, states, store, sinks, ruleset, clock, telemetry },
       enrichment: config.enrichment,
@@ -82,6 +80,13 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
     await closeAll(closers);
     throw error;
   }
+}
+
+/** Where pages link to: as configured, else this service itself, unless its port is yet to be chosen. */
+function linksOf({ consoleUrl, listen }: Config): { readonly consoleUrl?: string } {
+  if (consoleUrl !== undefined) return { consoleUrl };
+  const host = listen.host.includes(":") ? `[${listen.host}]` : listen.host;
+  return listen.port === 0 ? {} : { consoleUrl: `http://${host}:${listen.port}` };
 }
 
 /** Last opened, first closed; each closer runs once, and one that fails does not keep the others open. */

@@ -83,15 +83,17 @@ function mapEntry(fields: FieldSet, action: string, entry: unknown): void {
   const registry = authorityTarget(textAt(request, "host") ?? "");
   const digest = textAt(target, "digest");
   const tag = textAt(target, "tag");
+  const host = registry.host ?? named.host;
+  const actor = textAt(entry, "actor", "name");
   fields
     .set("event.action", action.toLowerCase())
     .set("event.module", "registry")
     .set("event.dataset", "registry.notification")
     .set("event.outcome", "success")
-    .set("user.name", textAt(entry, "actor", "name"))
+    .set("user.name", actor)
     .set("source.ip", client.address)
     .set("source.port", client.port)
-    .set("destination.domain", registry.host ?? named.host)
+    .set("destination.domain", host)
     .set("destination.port", registry.port ?? named.port)
     .set("http.request.method", textAt(request, "method"))
     .set("user_agent.original", textAt(request, "useragent"))
@@ -102,10 +104,16 @@ function mapEntry(fields: FieldSet, action: string, entry: unknown): void {
     .set("container.image.tag", tag === undefined ? undefined : [tag])
     .set("container.image.hash.all", digest === undefined ? undefined : [digest])
     .set("artifact.hash", digest === undefined ? undefined : [digest])
+    .set("pipewarden.registry.token", tokenOf(host, actor))
     .set("pipewarden.registry.media_type", textAt(target, "mediaType"))
     .set("pipewarden.registry.size", numberAt(target, "size") ?? numberAt(target, "length"))
     .set("pipewarden.registry.from_repository", textAt(target, "fromRepository"))
     .set("pipewarden.registry.request_id", textAt(request, "id"))
     .set("pipewarden.registry.instance", textAt(entry, "source", "instanceID"))
     .set("pipewarden.registry.address", textAt(entry, "source", "addr"));
+}
+
+/** `registry host/actor`: the identity behind a credential. An actor's name alone may exist at two registries. */
+function tokenOf(host: string | undefined, actor: string | undefined): string | undefined {
+  return actor === undefined || actor === "" ? undefined : `${host?.toLowerCase() ?? ""}/${actor}`;
 }

@@ -98,8 +98,7 @@ function isWithin(url: URL, cache: string): boolean {
 function registryFacts(event: Event): readonly LineageFact[] {
   const { fields } = event;
   const digest = textOf(fields, "artifact.hash");
-  const actor = textOf(fields, "user.name");
-  const host = textOf(fields, "destination.domain")?.toLowerCase() ?? "";
+  const token = textOf(fields, "pipewarden.registry.token");
   const pushed = textOf(fields, "event.action") === "push";
   const failed = textOf(fields, "event.outcome") === "failure";
   if (failed) return [];
@@ -107,9 +106,7 @@ function registryFacts(event: Event): readonly LineageFact[] {
     ...(pushed && digest !== undefined && digest !== ""
       ? factOf(event, "artifact-published", `artifact:${digest.toLowerCase()}`)
       : []),
-    ...(actor !== undefined && actor !== ""
-      ? factOf(event, "token-used", `token:${host}/${actor}`)
-      : []),
+    ...(token === undefined ? [] : factOf(event, "token-used", `token:${token}`)),
   ];
 }
 

@@ -128,10 +128,11 @@ export class Pipeline {
   }
 
   #detect(): StageRunner {
-    const { states, enrichment, ruleset, lineage } = this.#settings;
+    const { states, enrichment, ruleset, lineage, telemetry } = this.#settings;
     const state = states.open("detect");
     return this.#runner("detect", () =>
       createDetectStage({
+        emit: telemetry.emit,
         builds: buildTable(state, enrichment),
         detection: createDetection(ruleset),
         routes: createRouter(ruleset),
@@ -156,11 +157,16 @@ export class Pipeline {
   }
 
   #notify(): StageRunner {
-    const { states, pageAgeMaxMs } = this.#settings;
+    const { states, pageAgeMaxMs, telemetry } = this.#settings;
+    const { emit } = telemetry;
     const state = states.open("notify");
     return this.#runner("notify", () => {
       const lineage = createLineage({ state });
-      return createNotifyStage({ lineage, alerts: createAlerts({ state, lineage, pageAgeMaxMs }) });
+      return createNotifyStage({
+        emit,
+        lineage,
+        alerts: createAlerts({ state, lineage, pageAgeMaxMs }),
+      });
     });
   }
 

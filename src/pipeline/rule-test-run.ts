@@ -13,6 +13,7 @@ import { problemLine } from "../error.ts";
 import { isProblem } from "../event/codec.ts";
 import type { Event } from "../event/event.ts";
 import { openMemoryState } from "../state/memory.ts";
+import { silentTelemetry } from "../telemetry.ts";
 import { eventRecord, readRecord } from "./records.ts";
 import { bodyOf, type Input, offsetMs, type TestContext } from "./rule-test-file.ts";
 import { createCorrelateStage, createDetectStage } from "./stages.ts";
@@ -83,6 +84,7 @@ class Stages {
   constructor(ruleset: Ruleset, runners: Timeline["runners"]) {
     const states = openMemoryState();
     this.#detect = createDetectStage({
+      emit: silentTelemetry().emit,
       builds: createBuildTable({
         state: states.open("detect"),
         inventory: createInventory([...runners]),

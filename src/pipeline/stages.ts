@@ -11,6 +11,7 @@ import { decodeEvent, isProblem } from "../event/codec.ts";
 import type { Event } from "../event/event.ts";
 import type { Lineage, LineageFact } from "../lineage/lineage.ts";
 import type { Store, StoreDocument } from "../store/store.ts";
+import type { Emit } from "../telemetry.ts";
 import {
   alertRecord,
   buildRecord,
@@ -25,6 +26,7 @@ import {
 import type { Stage } from "./stage.ts";
 
 export interface DetectParts {
+  readonly emit: Emit;
   readonly builds: BuildTable;
   readonly detection: Detection;
   readonly routes: (match: Match) => readonly RoutedMatch[];
@@ -33,11 +35,12 @@ export interface DetectParts {
 
 /** Stage 1: learn builds, join, match. Keyed by runner, run or repository; keeps only builds and parked events. */
 export function createDetectStage(parts: DetectParts): Stage {
-  const { builds, detection, routes, lineageFacts } = parts;
+  const { emit, builds, detection, routes, lineageFacts } = parts;
 
   function detect(event: Event): NewRecord[] {
     const out: NewRecord[] = lineageFacts(event).map(lineageRecord);
     for (const { match, alerts } of detection.detect(event)) {
+      emit.matches({ kind: "detection" });
       if (alerts) out.push(alertRecord(match));
       out.push(...routes(match).map(routedRecord));
     }
@@ -49,11 +52,17 @@ export function createDetectStage(parts: DetectParts): Stage {
     for (const fact of builds.factsOf(event)) {
       out.push(buildRecord(fact));
       // Known here at once; other workers learn it from the topic. Learning twice changes nothing.
-      out.push(...builds.learn(fact, now).flatMap(detect));
+      out.push(...release(builds.learn(fact, now), "build-known"));
     }
     const joined = builds.join(event, now);
     if (joined.kind === "ready") out.push(...detect(joined.event));
+    else emit.eventsParked({});
     return out;
+  }
+
+  function release(events: readonly Event[], reason: "build-known" | "waited"): NewRecord[] {
+    if (events.length > 0) emit.eventsReleased({ reason, count: events.length });
+    return events.flatMap(detect);
   }
 
   return {
@@ -64,13 +73,13 @@ export function createDetectStage(parts: DetectParts): Stage {
         if (record.topic === "builds") {
           const fact = readRecord("builds", record);
           if (isProblem(fact)) return [deadLetterRecord({ problem: fact, raw: raw() })];
-          return builds.learn(fact, now).flatMap(detect);
+          return release(builds.learn(fact, now), "build-known");
         }
         const event = decodeEvent(record.value, recordPlace(record));
         if (isProblem(event)) return [deadLetterRecord({ problem: event, raw: raw() })];
         return take(event, now);
       }),
-    tick: (now) => builds.due(now).flatMap(detect),
+    tick: (now) => release(builds.due(now), "waited"),
     nextTick: () => builds.nextDue(),
   };
 }
@@ -108,12 +117,20 @@ export function createCorrelateStage({ correlation, latenessMs }: CorrelateParts
 }
 
 export interface NotifyParts {
+  readonly emit: Emit;
   readonly alerts: Alerts;
   readonly lineage: Lineage;
 }
 
 /** Stage 3: alerts, incidents, lineage. Promises notices and sends what people will search on its way. */
-export function createNotifyStage({ alerts, lineage }: NotifyParts): Stage {
+export function createNotifyStage({ emit, alerts, lineage }: NotifyParts): Stage {
+  function changed(change: AlertChange): NewRecord[] {
+    const opened = ({ revision }: { readonly revision: number }) => revision === 1;
+    emit.alertsOpened({ count: change.alerts.filter(opened).length });
+    emit.incidentsOpened({ count: change.incidents.filter(opened).length });
+    return changeRecords(change);
+  }
+
   return {
     topics: ["lineage", "alerts"],
     apply: (records, now) =>
@@ -124,10 +141,10 @@ export function createNotifyStage({ alerts, lineage }: NotifyParts): Stage {
           const raw = Buffer.from(record.value).toString("utf8");
           return [deadLetterRecord({ problem: value, raw })];
         }
-        if ("rule" in value) return changeRecords(alerts.apply(value, now));
+        if ("rule" in value) return changed(alerts.apply(value, now));
         // The run itself too: its use of a token taints nothing, and may be what an alert waits for.
         const runs = [...lineage.apply(value), runKey(value.run)];
-        return changeRecords(alerts.relink(runs, now));
+        return changed(alerts.relink(runs, now));
       }),
   };
 }

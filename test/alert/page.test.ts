@@ -61,7 +61,7 @@ Paged 300 ms after the last event was received.
     ]);
     expect(renderPage(update)).not.toContain("Paged");
     expect(summaryLine(update)).toBe(
-      "[critical] update: acme/payments nightly #812: Data sent to a bare address",
+      "[critical] update: acme/payments nightly #812: Registry token used from an unknown address",
     );
   });
 

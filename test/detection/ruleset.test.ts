@@ -222,7 +222,7 @@ describe("rule files", () => {
   it.each([
     ["entries: [a]\nentires: [b]", "shape-unexpected"],
     ["just text", "shape-unexpected"],
-    ["", "yaml-invalid"],
+    ["", "shape-unexpected"],
     ["entries:\n  - a: b", "shape-unexpected"],
     ["[null]", "shape-unexpected"],
     ['[""]', "shape-unexpected"],
