@@ -1,4 +1,6 @@
-/** @module The only place that knows what time it is. Everything else is given a time or a Clock. */
+/**
+ * @module The only place that knows what time it is. Everything else is given a time or a Clock.
+ */
 
 /** Milliseconds since 1970-01-01T00:00:00Z. */
 export type EpochMs = number;

@@ -1,6 +1,11 @@
-/** @module The catalogue of coded problems: what pipewarden can say is wrong with what it was given. */
+/**
+ * @module The catalogue of coded problems: what pipewarden can say is wrong with what it was given.
+ */
 
-/** Every code, with the sentence that documents it. CONTRIBUTING.md lists them; test/docs.test.ts compares. */
+/**
+ * Every code, with the sentence that documents it. CONTRIBUTING.md lists them; test/docs.test.ts
+ * compares.
+ */
 export const problemCodes = {
   "json-invalid": "the text is not JSON",
   "shape-unexpected": "a value has another type or shape than its format says",
@@ -25,6 +30,7 @@ export const problemCodes = {
   "regex-invalid": "a regular expression cannot be run in linear time, or is not one",
   "list-unknown": "a rule asks for an operator list that does not exist",
   "config-invalid": "a setting is unknown or has a wrong value",
+  "input-unreadable": "a file given to a command cannot be read",
   "bus-corrupt": "the bus file does not hold what was written",
   "bus-in-use": "another process, or another part of this one, has the bus file open",
   "bus-unavailable": "the bus is closed, or its file cannot be read or written",
@@ -37,7 +43,10 @@ export const problemCodes = {
 
 export type ProblemCode = keyof typeof problemCodes;
 
-/** Something wrong with what we were given: where, what was expected, what was found. A value, not an exception. */
+/**
+ * Something wrong with what we were given: where, what was expected, what was found. A value, not
+ * an exception.
+ */
 export interface Problem {
   readonly code: ProblemCode;
   /** `file:line:column`, `door/record 3`, `config.yml: sinks.webhook.url`: enough to find it. */
@@ -52,14 +61,26 @@ export function problemLine(problem: Problem): string {
   return `${problem.place}: ${problem.code}: expected ${problem.expected} but found ${problem.found}`;
 }
 
-/** Outside text made safe to show on one line: control characters escaped, cut to `lengthMax` characters. */
+/**
+ * Outside text made safe to show on one line: control characters escaped, cut to `lengthMax`
+ * characters.
+ */
 export function shown(text: unknown, lengthMax = 80): string {
-  const whole = typeof text === "string" ? text : (JSON.stringify(text) ?? String(text));
-  const cut = whole.length > lengthMax ? `${whole.slice(0, lengthMax)}…` : whole;
+  const whole = typeof text === "string" ? text : jsonText(text);
+  const cut = whole.length > lengthMax ? `${whole.slice(0, lengthMax).toWellFormed()}…` : whole;
   // Format characters too: a bidirectional override could make a line read as another.
   return cut.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (char) => {
     return `\\u${(char.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`;
   });
+}
+
+/** Of any value: what JSON cannot hold (a circle, a bigint) is told in another way. */
+function jsonText(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return typeof value === "object" ? "an object that is not JSON" : String(value);
+  }
 }
 
 /** Start-up and programming errors. Bad input is a Problem instead. */

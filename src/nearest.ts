@@ -2,7 +2,10 @@
 
 const nameLengthMax = 200;
 
-/** The candidate within two edits (one for names of up to four letters), or undefined. Ties: the first. */
+/**
+ * The candidate within two edits (one for names of up to four letters), or undefined. Ties: the
+ * first.
+ */
 export function nearest(name: string, candidates: Iterable<string>): string | undefined {
   // Outside text: comparing two very long names would take the product of their lengths.
   if (name.length > nameLengthMax) return undefined;

@@ -1,8 +1,9 @@
 /**
  * @module The catalogue of facts the service emits, each a metric and rarely a log line.
  *
- * Metrics are `pipewarden_`, base units, `_total` for counters. Labels are names of our own (feed, stage, sink, code);
- * a repository, run or rule is never one. Logs are JSON lines on stderr and never hold an event's body.
+ * Metrics are `pipewarden_`, base units, `_total` for counters. Labels are names of our own (feed,
+ * stage, sink, code); a repository, run or rule is never one. Logs are JSON lines on stderr and
+ * never hold an event's body.
  */
 
 import { type DestinationStream, destination, type Logger, pino } from "pino";
@@ -60,7 +61,10 @@ export interface Emit {
 
 export interface Telemetry {
   readonly emit: Emit;
-  /** For what is rare and a person may act on: start, stop, a failing part. Never one line per event. */
+  /**
+   * For what is rare and a person may act on: start, stop, a failing part. Never one line per
+   * event.
+   */
   readonly log: Logger;
   /** Everything in the Prometheus text format. */
   metrics(): Promise<string>;
@@ -75,7 +79,10 @@ export interface TelemetrySettings {
   readonly processMetrics?: boolean;
 }
 
-/** Values one label may take; what comes after is counted as `other`, so that no caller can grow memory. */
+/**
+ * Values one label may take; what comes after is counted as `other`, so that no caller can grow
+ * memory.
+ */
 const labelValuesMax = 64;
 
 const attemptBuckets = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 15];
@@ -219,7 +226,10 @@ function instruments(registry: Registry) {
   return { counter, gauge, histogram };
 }
 
-/** The metrics library throws on what is not a number, and a fact must never stop the work it tells of. */
+/**
+ * The metrics library throws on what is not a number, and a fact must never stop the work it tells
+ * of.
+ */
 function amount(value: number): number {
   return Number.isFinite(value) ? Math.max(0, value) : 0;
 }

@@ -1,10 +1,14 @@
-// The house style, enforced: who may import whom, how long things get, which words we use. The law itself is data here.
+// The house style, enforced: who may import whom, how long things get, which words we use. The law
+// itself is data here.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, relative } from "node:path";
 import { describe, expect, it } from "vitest";
 
-/** What each folder of src may import beside itself and the floor (the files directly in src), in travel order. */
+/**
+ * What each folder of src may import beside itself and the floor (the files directly in src), in
+ * travel order.
+ */
 const law: Readonly<Record<string, readonly string[]>> = {
   event: [],
   sigma: [],
@@ -49,7 +53,10 @@ const sideDoors: Readonly<Record<string, readonly string[]>> = {
   "pipeline/rule-test.ts": ["cli"],
 };
 
-/** Words that have another name here (style.md's glossary), as they would appear in an identifier of an export. */
+/**
+ * Words that have another name here (style.md's glossary), as they would appear in an identifier of
+ * an export.
+ */
 const refusedWords =
   /\b\w*(Ingester|Hydrat|Dedup(?!e)|Notifier|SnapshotStore|Helper|Util(s|ity)?)\w*\b/;
 
@@ -158,7 +165,10 @@ function firstCycle(graph: ReadonlyMap<string, readonly string[]>): string[] {
   return [];
 }
 
-/** Lines of each function: from a line that opens one to the line that closes its brace at the same indent. */
+/**
+ * Lines of each function: from a line that opens one to the line that closes its brace at the same
+ * indent.
+ */
 function longFunctions({ path, lines }: SourceFile): string[] {
   const long: string[] = [];
   lines.forEach((line, start) => {

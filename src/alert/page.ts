@@ -193,7 +193,9 @@ function stepsOf({ incident, alerts }: Notice): readonly string[] {
   return steps.slice(0, stepsMax);
 }
 
-/** A step is what a person does: cut short it could mean something else, so it gets a second line. */
+/**
+ * A step is what a person does: cut short it could mean something else, so it gets a second line.
+ */
 function stepLines(step: string, number: number, width: number): readonly string[] {
   const lines = wrap(clean(step, 2 * width), width - 5, 2);
   return lines.map((line, index) => `${index === 0 ? `  ${number}. ` : "     "}${line}`);

@@ -1,9 +1,10 @@
 /**
  * @module The Bus contract: what is ordered, what is durable, what may repeat.
  *
- * Ordered: records of one partition are read in the order of their offsets; appends of one call keep their order within
- * a partition. Durable: `append` resolves only after the records would survive a crash of the machine. At least once: a
- * consumer that stops before it saved its position gets records again, so it must know the positions it has seen.
+ * Ordered: records of one partition are read in the order of their offsets; appends of one call
+ * keep their order within a partition. Durable: `append` resolves only after the records would
+ * survive a crash of the machine. At least once: a consumer that stops before it saved its position
+ * gets records again, so it must know the positions it has seen.
  */
 
 import type { EpochMs } from "../clock.ts";
@@ -41,7 +42,10 @@ export interface BusRecord {
   readonly appendedAt: EpochMs;
 }
 
-/** What the bus calls while it consumes. One call at a time per consumer; the next waits for the promise. */
+/**
+ * What the bus calls while it consumes. One call at a time per consumer; the next waits for the
+ * promise.
+ */
 export interface ConsumerHandler {
   /** A partition is ours from now on: where to begin (the offset of the next record to read). */
   assigned(topic: Topic, partition: number): Promise<Offset>;
@@ -62,7 +66,9 @@ export interface ConsumerSettings {
 export interface Consumer {
   /** Resolves when no handler call is running and none will start. */
   stop(): Promise<void>;
-  /** Resolves once every record appended before this call has been handled. For replay and tests. */
+  /**
+   * Resolves once every record appended before this call has been handled. For replay and tests.
+   */
   drained(): Promise<void>;
 }
 

@@ -1,4 +1,7 @@
-/** @module The Collector contract: turns one outside feed's bytes into events, losing none without a reason. */
+/**
+ * @module The Collector contract: turns one outside feed's bytes into events, losing none without a
+ * reason.
+ */
 
 import type { EpochMs } from "../clock.ts";
 import type { Problem } from "../error.ts";
@@ -11,7 +14,9 @@ export interface Delivery {
   readonly headers: Readonly<Record<string, string>>;
   /** `falco door`, `access.log:12`: the beginning of each problem's place. */
   readonly place: string;
-  /** The rest of the door's path, for feeds that put facts there (Harden-Runner: owner/repo/run). */
+  /**
+   * The rest of the door's path, for feeds that put facts there (Harden-Runner: owner/repo/run).
+   */
   readonly path?: string;
 }
 
@@ -22,8 +27,9 @@ export interface Rejection {
 }
 
 /**
- * What came of one delivery. `records` counts what the delivery held: each became one event or more (a Trivy report is
- * many findings), or exactly one rejection, or is counted in `skipped` with a reason (a blank line, a start-up banner).
+ * What came of one delivery. `records` counts what the delivery held: each became one event or more
+ * (a Trivy report is many findings), or exactly one rejection, or is counted in `skipped` with a
+ * reason (a blank line, a start-up banner).
  */
 export interface Intake {
   readonly records: number;
@@ -35,11 +41,13 @@ export interface Intake {
 /** Pure: no clock, no disk, no network. Never throws, whatever the bytes. */
 export interface Collector {
   readonly feed: Feed;
-  /** Reads the body of one delivery: one object, JSON lines, an array, or the feed's own text form. */
+  /**
+   * Reads the body of one delivery: one object, JSON lines, an array, or the feed's own text form.
+   */
   read(body: Buffer, delivery: Delivery): Intake;
   /**
-   * Whether this looks like a record of the feed, for `replay`, which is given files without a name. `record` is the
-   * parsed JSON value, or the line itself where it is not JSON.
+   * Whether this looks like a record of the feed, for `replay`, which is given files without a
+   * name. `record` is the parsed JSON value, or the line itself where it is not JSON.
    */
   recognises(record: unknown): boolean;
 }

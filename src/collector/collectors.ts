@@ -1,4 +1,7 @@
-/** @module The table of known collectors, and reading of files that do not say which feed they are of. */
+/**
+ * @module The table of known collectors, and reading of files that do not say which feed they are
+ * of.
+ */
 
 import { shown } from "../error.ts";
 import type { Feed } from "../event/event.ts";
@@ -35,8 +38,8 @@ function recognised(record: unknown): FeedCollector | undefined {
 }
 
 /**
- * Reads a body whose feed nobody told, record by record; feeds may be mixed. A record of no known feed is
- * rejected with `feed-unknown`. Never throws.
+ * Reads a body whose feed nobody told, record by record; feeds may be mixed. A record of no known
+ * feed is rejected with `feed-unknown`. Never throws.
  */
 export function readAny(body: Buffer, delivery: Delivery): Intake {
   return readBody(body, delivery, {

@@ -1,4 +1,7 @@
-/** @module What proves that a delivery comes from its feed: shared secrets, compared in constant time. */
+/**
+ * @module What proves that a delivery comes from its feed: shared secrets, compared in constant
+ * time.
+ */
 
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 
@@ -20,8 +23,8 @@ function oneOf(given: readonly string[], expected: readonly string[]): boolean {
 }
 
 /**
- * The tokens a request carries: `Authorization: Bearer|Splunk <token>`, the password of HTTP Basic (Falco can only put
- * credentials in its URL), or the last path segment.
+ * The tokens a request carries: `Authorization: Bearer|Splunk <token>`, the password of HTTP Basic
+ * (Falco can only put credentials in its URL), or the last path segment.
  */
 export function givenTokens(headers: Headers, pathSecret?: string): string[] {
   const given = pathSecret === undefined || pathSecret === "" ? [] : [pathSecret];
@@ -48,8 +51,8 @@ export function tokenAccepted(given: readonly string[], configured: readonly str
 }
 
 /**
- * GitHub's `X-Hub-Signature-256`: `sha256=` and the HMAC of the raw body in hex. Several secrets allow rotation.
- * Source: GitHub docs, "Validating webhook deliveries".
+ * GitHub's `X-Hub-Signature-256`: `sha256=` and the HMAC of the raw body in hex. Several secrets
+ * allow rotation. Source: GitHub docs, "Validating webhook deliveries".
  */
 export function githubSignatureValid(
   body: Buffer,

@@ -1,4 +1,7 @@
-/** @module One outgoing request, connection or lookup of a runner, whichever log told of it, to an event. */
+/**
+ * @module One outgoing request, connection or lookup of a runner, whichever log told of it, to an
+ * event.
+ */
 
 import type { Event, JoinKeys, Logsource } from "../event/event.ts";
 import { FieldSet } from "../event/fields.ts";
@@ -21,7 +24,10 @@ export interface Egress {
   readonly url?: string | undefined;
   /** `host` or `host:port` as the client named it. */
   readonly named?: string | undefined;
-  /** True when the log would have told the name, so that an address alone means it was called by address. */
+  /**
+   * True when the log would have told the name, so that an address alone means it was called by
+   * address.
+   */
   readonly tellsNames?: boolean;
   readonly ip?: string | undefined;
   readonly port?: number | undefined;
@@ -133,7 +139,10 @@ function addressJoin(client: string | undefined): JoinKeys {
   return { address };
 }
 
-/** `owner/name` and run from `github/<owner>/<name>/actions/[runs/<id>/[attempts/<n>/]]…` in a door's path. */
+/**
+ * `owner/name` and run from `github/<owner>/<name>/actions/[runs/<id>/[attempts/<n>/]]…` in a
+ * door's path.
+ */
 export function runInPath(path: string | undefined): JoinKeys & { readonly jobs?: string } {
   const segments = (path ?? "").split("/").filter((segment) => segment !== "");
   const start = segments.indexOf("github");

@@ -1,4 +1,6 @@
-/** @module Egress in our own documented JSON form, for proxies and agents that have no form here. */
+/**
+ * @module Egress in our own documented JSON form, for proxies and agents that have no form here.
+ */
 
 import type { JoinKeys } from "../event/event.ts";
 import {
@@ -13,7 +15,8 @@ import type { Decision, Egress } from "./egress-event.ts";
 import { setUnknown } from "./squid.ts";
 
 /**
- * One object per request or connection. Every key is optional but a destination: `url`, `host`, or `dest_ip`.
+ * One object per request or connection. Every key is optional but a destination: `url`, `host`, or
+ * `dest_ip`.
  *
  * | key | holds |
  * |---|---|
@@ -30,8 +33,9 @@ import { setUnknown } from "./squid.ts";
  * | decision | allow, deny or error, or a common word for one; absent means allow |
  * | process, command, pid, executable | who did it |
  *
- * Bullfrog's `timestamp, decision, protocol, dstIP, dstPort, domain, reason, processName, commandLine, executablePath`
- * are taken as other names of these. Other keys are kept under `pipewarden.egress.`.
+ * Bullfrog's `timestamp, decision, protocol, dstIP, dstPort, domain, reason, processName,
+ * commandLine, executablePath` are taken as other names of these. Other keys are kept under
+ * `pipewarden.egress.`.
  */
 const aliases: ReadonlyMap<string, readonly string[]> = new Map([
   ["time", ["time", "timestamp", "@timestamp", "ts"]],
@@ -65,7 +69,10 @@ export function hasDestination(record: unknown): record is OpenRecord {
   return ["url", "host", "dest_ip"].some((name) => alias(record, name) !== undefined);
 }
 
-/** Stricter, for files of unknown origin: network sensors' records have a destination too and are not egress. */
+/**
+ * Stricter, for files of unknown origin: network sensors' records have a destination too and are
+ * not egress.
+ */
 export function isGenericEgress(record: unknown): boolean {
   if (!hasDestination(record) || alias(record, "time") === undefined) return false;
   if (valueAt(record, "event_type") !== undefined || valueAt(record, "flow_id") !== undefined) {

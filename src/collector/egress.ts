@@ -1,4 +1,7 @@
-/** @module What runners reach outside to events: proxy logs, agents in the job, and a form of our own. */
+/**
+ * @module What runners reach outside to events: proxy logs, agents in the job, and a form of our
+ * own.
+ */
 
 import { isRecord } from "../event/fields.ts";
 import type { Delivery, Intake } from "./collector.ts";
@@ -16,7 +19,10 @@ import {
 } from "./intake.ts";
 import { isSquidJson, readSquidJson, readSquidLine } from "./squid.ts";
 
-/** Reads lines of Squid, JSON of Squid and Harden-Runner, and the form documented in `egress-generic.ts`. */
+/**
+ * Reads lines of Squid, JSON of Squid and Harden-Runner, and the form documented in
+ * `egress-generic.ts`.
+ */
 export const egressCollector: FeedCollector = collectorOf({
   feed: "egress",
   recognises: (record) =>

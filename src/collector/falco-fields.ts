@@ -80,7 +80,10 @@ function setOutcome(fields: FieldSet, output: unknown): void {
   }
 }
 
-/** `fd.name` is a path only for files; calls that take a path instead of a descriptor name it elsewhere. */
+/**
+ * `fd.name` is a path only for files; calls that take a path instead of a descriptor name it
+ * elsewhere.
+ */
 function setFile(fields: FieldSet, output: unknown): void {
   const name = presentText(output, "fd.name");
   const type = presentText(output, "fd.type");
@@ -94,7 +97,10 @@ function setFile(fields: FieldSet, output: unknown): void {
   );
 }
 
-/** A socket's `fd.name` is `client:port->server:port`; read when the rule printed no address of its own. */
+/**
+ * A socket's `fd.name` is `client:port->server:port`; read when the rule printed no address of its
+ * own.
+ */
 function setSocket(fields: FieldSet, output: unknown): void {
   const found = /^(\S{2,45}):(\d{1,5})->(\S{2,45}):(\d{1,5})$/.exec(
     presentText(output, "fd.name") ?? "",
@@ -108,7 +114,10 @@ function setSocket(fields: FieldSet, output: unknown): void {
     .set("destination.port", Number(serverPort));
 }
 
-/** From the parent's parent outward. falcosidekick may have rewritten `proc.aname[2]` to `proc.aname_2`. */
+/**
+ * From the parent's parent outward. falcosidekick may have rewritten `proc.aname[2]` to
+ * `proc.aname_2`.
+ */
 function setAncestors(fields: FieldSet, output: unknown): void {
   const lists: readonly (readonly [falco: string, ours: string])[] = [
     ["proc.aname", "pipewarden.process.ancestors"],

@@ -3,7 +3,9 @@
 import type { Logsource } from "../event/event.ts";
 import { textAt } from "../event/fields.ts";
 
-/** Where an alert arose: in the kernel, in Falco itself, or in a plugin, then by the plugin's name. */
+/**
+ * Where an alert arose: in the kernel, in Falco itself, or in a plugin, then by the plugin's name.
+ */
 export type FalcoOrigin = "syscall" | "internal" | (string & {});
 
 /** falcosidekick's test comes as `syscalls` or `internal`; by its rule it is never a real alert. */
@@ -34,8 +36,9 @@ function pairs(category: string, calls: string): [string, string][] {
 }
 
 /**
- * The category comes from `evt.type`. Many rules do not print it: then from what the alert shows, a socket before a
- * file before a command line. A call outside the table (ptrace, setuid) has no category.
+ * The category comes from `evt.type`. Many rules do not print it: then from what the alert shows, a
+ * socket before a file before a command line. A call outside the table (ptrace, setuid) has no
+ * category.
  */
 export function falcoLogsource(origin: FalcoOrigin, output: unknown): Logsource {
   if (origin === "internal") return { product: "falco", service: "internal" };

@@ -20,8 +20,9 @@ import {
 import { placeInTime } from "./time.ts";
 
 /**
- * Reads `json_output: true` of Falco 0.2x to 0.44 (stdout, file, program, http) and falcosidekick 2.x (webhook, Kafka,
- * S3). Start-up lines and rule-load reports on stdout are skipped; an alert in text form is refused by name.
+ * Reads `json_output: true` of Falco 0.2x to 0.44 (stdout, file, program, http) and falcosidekick
+ * 2.x (webhook, Kafka, S3). Start-up lines and rule-load reports on stdout are skipped; an alert in
+ * text form is refused by name.
  */
 export const falcoCollector: FeedCollector = collectorOf({
   feed: "falco",
@@ -33,7 +34,10 @@ export const falcoCollector: FeedCollector = collectorOf({
   readLine: readTextLine,
 });
 
-/** Spellings of the same priority: rules write INFO, JSON writes Informational, gRPC wrote upper case. */
+/**
+ * Spellings of the same priority: rules write INFO, JSON writes Informational, gRPC wrote upper
+ * case.
+ */
 const priorityNames = new Map([
   ["info", "informational"],
   ["warn", "warning"],
@@ -97,8 +101,9 @@ function falcoSource(value: unknown): string {
 }
 
 /**
- * The same alert has one id whichever way it came: falcosidekick's uuid is made anew at each receipt, and Falco repeats
- * a request that timed out. `output` stands for the fields, which falcosidekick adds to.
+ * The same alert has one id whichever way it came: falcosidekick's uuid is made anew at each
+ * receipt, and Falco repeats a request that timed out. `output` stands for the fields, which
+ * falcosidekick adds to.
  */
 function alertId(value: unknown, rule: string, output: unknown): string {
   return idOf("falco", [
@@ -125,7 +130,9 @@ function setCounters(fields: FieldSet, output: unknown): void {
   );
 }
 
-/** falcosidekick cuts each text over 512 bytes to 507 and `[...]` when the alert exceeds 4096 bytes. */
+/**
+ * falcosidekick cuts each text over 512 bytes to 507 and `[...]` when the alert exceeds 4096 bytes.
+ */
 function cutFields(value: unknown, output: unknown): string[] {
   if (textAt(value, "uuid") === undefined || !isRecord(output)) return [];
   return Object.keys(output).filter((key) => {

@@ -16,7 +16,10 @@ export function actionOf(entry: OpenRecord): string | undefined {
   return textAt(entry, "action");
 }
 
-/** Some entries name several organisations or repositories. The first counts; all stay in the audit keys. */
+/**
+ * Some entries name several organisations or repositories. The first counts; all stay in the audit
+ * keys.
+ */
 function firstText(entry: OpenRecord, key: string): string | undefined {
   return textAt(entry, key) ?? textsAt(entry, key)[0];
 }
@@ -61,7 +64,10 @@ export function mapAudit(fields: FieldSet, action: string, entry: OpenRecord): v
   if (status !== undefined) fields.set("event.outcome", status < 400 ? "success" : "failure");
 }
 
-/** `workflows.*`, above all `workflows.prepared_workflow_job`, which alone tells the secrets a job was given. */
+/**
+ * `workflows.*`, above all `workflows.prepared_workflow_job`, which alone tells the secrets a job
+ * was given.
+ */
 function mapRun(fields: FieldSet, entry: OpenRecord, repository: string | undefined): void {
   const conclusion = textAt(entry, "conclusion");
   const runId = textAt(entry, "workflow_run_id");
@@ -119,7 +125,10 @@ function topPath(
   return callers.length > 1 ? undefined : ownPath(callers[0] ?? jobRef, repository);
 }
 
-/** The path in `owner/name/.github/workflows/a.yml@ref`, when it is a workflow of the repository itself. */
+/**
+ * The path in `owner/name/.github/workflows/a.yml@ref`, when it is a workflow of the repository
+ * itself.
+ */
 function ownPath(ref: string | undefined, repository: string | undefined): string | undefined {
   const path = workflowPathOf(ref);
   if (path === undefined || repository === undefined) return undefined;

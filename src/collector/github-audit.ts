@@ -17,9 +17,10 @@ import { canonicalText, parseJson } from "./json.ts";
 import { placeInTime } from "./time.ts";
 
 /**
- * Reads JSON lines of a stream or object store, pages of the REST API, `{"event": …, "time": …}` envelopes one after
- * another, older exports with extras under `data`, and entries whose keys a SIEM has renamed. Every key of an entry is
- * kept under `pipewarden.audit.`, whatever else it is mapped to: GitHub adds keys monthly.
+ * Reads JSON lines of a stream or object store, pages of the REST API, `{"event": …, "time": …}`
+ * envelopes one after another, older exports with extras under `data`, and entries whose keys a
+ * SIEM has renamed. Every key of an entry is kept under `pipewarden.audit.`, whatever else it is
+ * mapped to: GitHub adds keys monthly.
  */
 export const githubAuditCollector: FeedCollector = collectorOf({
   feed: "github-audit",
@@ -61,7 +62,8 @@ const entryKeys = [
 ];
 
 function looksLikeEntry(entry: unknown): boolean {
-  // Every audit action is `category.name`; webhook actions have no dot and name the sender in an object.
+  // Every audit action is `category.name`; webhook actions have no dot and name the sender in an
+  // object.
   const action = textAt(entry, "action");
   if (action === undefined || !/^[\w-]+\.[\w.-]+$/.test(action)) return false;
   if (isRecord(valueAt(entry, "sender")) || isRecord(valueAt(entry, "actor"))) return false;
@@ -110,7 +112,10 @@ function claimedTime(entry: OpenRecord): unknown {
   return undefined;
 }
 
-/** Older ids are padded with `==`. Git events often have none: then the content, whatever its order of keys. */
+/**
+ * Older ids are padded with `==`. Git events often have none: then the content, whatever its order
+ * of keys.
+ */
 function entryId(entry: OpenRecord): string {
   const id = textAt(entry, "_document_id");
   return id === undefined

@@ -1,4 +1,7 @@
-/** @module The fields of GitHub webhooks about code: pushes, refs, pull requests, issues and comments. */
+/**
+ * @module The fields of GitHub webhooks about code: pushes, refs, pull requests, issues and
+ * comments.
+ */
 
 import {
   booleanAt,
@@ -45,7 +48,8 @@ export function mapPush(fields: FieldSet, payload: OpenRecord): void {
     .set("pipewarden.push.pusher", textAt(payload, "pusher", "name"))
     .set("pipewarden.push.commits", commits.length)
     .set("pipewarden.push.message", textAt(payload, "head_commit", "message"))
-    // GitHub finds this account by the commit's e-mail address, which the committer writes: a claim, not proof.
+    // GitHub finds this account by the commit's e-mail address, which the committer writes: a
+    // claim, not proof.
     .set(
       "pipewarden.push.committer",
       textAt(payload, "head_commit", "committer", "username") ??

@@ -1,4 +1,7 @@
-/** @module Which webhook event a GitHub payload is of, told from its keys, for files that lost the header. */
+/**
+ * @module Which webhook event a GitHub payload is of, told from its keys, for files that lost the
+ * header.
+ */
 
 import { isRecord, textAt, valueAt } from "../event/fields.ts";
 
@@ -21,7 +24,9 @@ const action =
   (payload) =>
     names.includes(textAt(payload, "action") ?? "");
 
-/** First row that holds wins: a payload often carries the object of another event beside its own. */
+/**
+ * First row that holds wins: a payload often carries the object of another event beside its own.
+ */
 const shapes: readonly (readonly [event: string, test: Test])[] = [
   ["ping", all(has("zen"), has("hook_id"))],
   ["meta", all(has("hook_id"), has("hook"))],

@@ -40,7 +40,10 @@ const mappers: ReadonlyMap<string, Mapper> = new Map<string, Mapper>([
   ["release", mapRelease],
 ]);
 
-/** Adds the fields of the event's own object; an event without a row here keeps its object's plain keys. */
+/**
+ * Adds the fields of the event's own object; an event without a row here keeps its object's plain
+ * keys.
+ */
 export function mapPayload(fields: FieldSet, event: string, payload: OpenRecord): void {
   const mapper = mappers.get(event);
   if (mapper === undefined) mapOther(fields, event, payload);

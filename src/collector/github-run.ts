@@ -13,7 +13,10 @@ import {
 /** Steps of a job beyond these are counted in `pipewarden.run.steps_dropped`. */
 export const stepsMax = 200;
 
-/** GitHub's conclusion as OpenTelemetry's `cicd.pipeline.result`; none for a run that waits for approval. */
+/**
+ * GitHub's conclusion as OpenTelemetry's `cicd.pipeline.result`; none for a run that waits for
+ * approval.
+ */
 const results: ReadonlyMap<string, string> = new Map([
   ["success", "success"],
   ["failure", "failure"],
@@ -127,7 +130,10 @@ export function mapJob(fields: FieldSet, payload: unknown): void {
   mapSteps(fields, listAt(job, "steps"));
 }
 
-/** GitHub's own runners sit in the group that bears its name; larger ones cannot be told from a payload. */
+/**
+ * GitHub's own runners sit in the group that bears its name; larger ones cannot be told from a
+ * payload.
+ */
 function hostedOf(job: unknown): boolean | undefined {
   if (textsAt(job, "labels").some((label) => label.toLowerCase() === "self-hosted")) return false;
   if (textAt(job, "runner_group_name") === "GitHub Actions") return true;

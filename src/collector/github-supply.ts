@@ -74,7 +74,9 @@ function mapDependency(fields: FieldSet, prefix: string, alert: unknown): void {
     .set(`${prefix}.vulnerable_range`, textAt(vulnerability, "vulnerable_version_range"));
 }
 
-/** `package` and its older name `registry_package`. A container's version is named by its digest. */
+/**
+ * `package` and its older name `registry_package`. A container's version is named by its digest.
+ */
 export function mapPackage(fields: FieldSet, payload: OpenRecord, event: string): void {
   const object = valueAt(payload, event);
   const version = valueAt(object, "package_version");

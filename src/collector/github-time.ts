@@ -1,10 +1,16 @@
-/** @module When what a GitHub webhook tells of took place: which of the payload's many times that is. */
+/**
+ * @module When what a GitHub webhook tells of took place: which of the payload's many times that
+ * is.
+ */
 
 import { type OpenRecord, textAt, valueAt } from "../event/fields.ts";
 
 type Path = readonly string[];
 
-/** Actions that a time of their own records; else `created` takes the creation and others the last update. */
+/**
+ * Actions that a time of their own records; else `created` takes the creation and others the last
+ * update.
+ */
 const actionTimes: ReadonlyMap<string, readonly string[]> = new Map([
   ["workflow_job.queued", ["created_at", "started_at"]],
   ["workflow_job.waiting", ["created_at", "started_at"]],
@@ -50,8 +56,8 @@ const objectKeys: ReadonlyMap<string, string> = new Map([
 const endings = new Set(["deleted", "removed", "destroyed", "unassigned"]);
 
 /**
- * The event's own time, as the payload writes it; undefined when it has none that can be trusted. A commit's time is
- * never taken: its author chooses it.
+ * The event's own time, as the payload writes it; undefined when it has none that can be trusted. A
+ * commit's time is never taken: its author chooses it.
  */
 export function claimedTimeOf(name: string, payload: OpenRecord): unknown {
   const action = textAt(payload, "action") ?? "";

@@ -30,8 +30,9 @@ import { canonicalText } from "./json.ts";
 import { placeInTime } from "./time.ts";
 
 /**
- * Reads one payload per delivery, as JSON or form-encoded. The event's name comes from `x-github-event`, in files from
- * the payload's keys; its id from `x-github-delivery`, which a redelivery repeats. The door has checked the signature.
+ * Reads one payload per delivery, as JSON or form-encoded. The event's name comes from
+ * `x-github-event`, in files from the payload's keys; its id from `x-github-delivery`, which a
+ * redelivery repeats. The door has checked the signature.
  */
 export const githubWebhookCollector: FeedCollector = collectorOf({
   feed: "github-webhook",
@@ -40,7 +41,9 @@ export const githubWebhookCollector: FeedCollector = collectorOf({
   unwrap: unwrapForm,
 });
 
-/** Hooks may be set to `application/x-www-form-urlencoded`: the JSON is then the value of `payload`. */
+/**
+ * Hooks may be set to `application/x-www-form-urlencoded`: the JSON is then the value of `payload`.
+ */
 function unwrapForm(text: string, delivery: Delivery): string | Problem {
   const form = headerOf(delivery, "content-type")?.startsWith("application/x-www-form-urlencoded");
   if (form !== true && !text.startsWith("payload=")) return text;

@@ -1,4 +1,6 @@
-/** @module Connections and lookups that the Harden-Runner community agent reports from inside a job. */
+/**
+ * @module Connections and lookups that the Harden-Runner community agent reports from inside a job.
+ */
 
 import {
   type FieldSet,
@@ -13,8 +15,9 @@ import { type Egress, runInPath } from "./egress-event.ts";
 import { setUnknown } from "./squid.ts";
 
 /**
- * The agent posts `{ipAddress, port, domainName, timestamp, tool, status, matched_policy, reason}` to `…/networkconnection`
- * and the same without port, tool and status to `…/dns`. Both always have the key `domainName`.
+ * The agent posts `{ipAddress, port, domainName, timestamp, tool, status, matched_policy, reason}`
+ * to `…/networkconnection` and the same without port, tool and status to `…/dns`. Both always have
+ * the key `domainName`.
  */
 export function isHardenRunner(record: unknown): boolean {
   return (
@@ -76,7 +79,10 @@ function hasConnection(record: OpenRecord): boolean {
   return valueAt(record, "port") !== undefined || valueAt(record, "tool") !== undefined;
 }
 
-/** `tool` is the process, `tool.parent` its parent and so on outward, each with the hash of its file. */
+/**
+ * `tool` is the process, `tool.parent` its parent and so on outward, each with the hash of its
+ * file.
+ */
 function setTool(fields: FieldSet, tool: unknown): void {
   if (!isRecord(tool)) return;
   const chain: OpenRecord[] = [];

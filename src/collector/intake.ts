@@ -1,4 +1,7 @@
-/** @module What all collectors share: from a delivery's bytes to records, and from records to an Intake. */
+/**
+ * @module What all collectors share: from a delivery's bytes to records, and from records to an
+ * Intake.
+ */
 
 import { createHash } from "node:crypto";
 import { type Problem, shown } from "../error.ts";
@@ -7,7 +10,10 @@ import type { Collector, Delivery, Intake, Rejection } from "./collector.ts";
 import { itemTexts, parseScanned } from "./json.ts";
 import { type Piece, splitRecords } from "./lines.ts";
 
-/** More records than this in one delivery are refused as one: `[1,1,1,…]` must not cost a thousand times its size. */
+/**
+ * More records than this in one delivery are refused as one: `[1,1,1,…]` must not cost a thousand
+ * times its size.
+ */
 export const recordsMax = 200_000;
 /** Node cannot hold a text of more than half a gigabyte. */
 const bodyBytesMax = 256 * 1024 * 1024;
@@ -18,7 +24,10 @@ export interface RecordText {
   readonly place: string;
 }
 
-/** What a collector says of its feed; `collectorOf` makes the Collector. All parts are pure and never throw. */
+/**
+ * What a collector says of its feed; `collectorOf` makes the Collector. All parts are pure and
+ * never throw.
+ */
 export interface FeedReader {
   readonly feed: Feed;
   recognises(record: unknown): boolean;

@@ -1,8 +1,12 @@
-/** @module Reading outside JSON: bounded nesting, and integers beyond 2^53 kept exactly, as text. */
+/**
+ * @module Reading outside JSON: bounded nesting, and integers beyond 2^53 kept exactly, as text.
+ */
 
 import { type ProblemCode, shown } from "../error.ts";
 
-/** Deeper JSON is refused: no feed nests beyond a dozen, and walks over the value may then recurse. */
+/**
+ * Deeper JSON is refused: no feed nests beyond a dozen, and walks over the value may then recurse.
+ */
 export const nestingMax = 64;
 
 /** Where an object or list ends in its text, and what must be known before parsing it. */
@@ -10,7 +14,10 @@ export interface Span {
   /** Index just after the closing bracket. */
   readonly end: number;
   readonly nesting: number;
-  /** Whether it has a run of 16 digits or more outside of text: an integer that a double may not hold. */
+  /**
+   * Whether it has a run of 16 digits or more outside of text: an integer that a double may not
+   * hold.
+   */
   readonly hasLongNumber: boolean;
 }
 
@@ -25,8 +32,9 @@ export type JsonResult =
     };
 
 /**
- * The index of the quote that ends the text which begins at `start`, or -1 when its line or `limit` comes first. Looks at
- * each character once: searching ahead for quotes and line ends would repeat itself on hostile input.
+ * The index of the quote that ends the text which begins at `start`, or -1 when its line or `limit`
+ * comes first. Looks at each character once: searching ahead for quotes and line ends would repeat
+ * itself on hostile input.
  */
 export function stringEnd(text: string, start: number, limit: number): number {
   for (let at = start + 1; at < limit; at++) {
@@ -39,8 +47,9 @@ export function stringEnd(text: string, start: number, limit: number): number {
 }
 
 /**
- * Finds the end of the object or list that begins at `start`, before `limit`. Counts brackets only: whether it is JSON
- * the parser says. Undefined when it does not end, or a text in it runs over the end of its line.
+ * Finds the end of the object or list that begins at `start`, before `limit`. Counts brackets only:
+ * whether it is JSON the parser says. Undefined when it does not end, or a text in it runs over the
+ * end of its line.
  */
 export function scanValue(text: string, start: number, limit: number): Span | undefined {
   let depth = 0;
@@ -145,7 +154,10 @@ function itemEnd(text: string, start: number): number {
   return end;
 }
 
-/** JSON with its keys in order: equal values give equal text, whatever order and spacing they came in. */
+/**
+ * JSON with its keys in order: equal values give equal text, whatever order and spacing they came
+ * in.
+ */
 export function canonicalText(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalText).join(",")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";

@@ -1,4 +1,7 @@
-/** @module Splits a delivery's text into its records: JSON values with or without line ends, or lines. */
+/**
+ * @module Splits a delivery's text into its records: JSON values with or without line ends, or
+ * lines.
+ */
 
 import { type Span, scanValue } from "./json.ts";
 
@@ -30,7 +33,8 @@ interface Cut {
 export function splitRecords(text: string, piecesMax: number): Pieces {
   const pieces: Piece[] = [];
   let blank = 0;
-  // A value over many lines that does not end is looked for once; after that each must end on its line.
+  // A value over many lines that does not end is looked for once; after that each must end on its
+  // line.
   let manyLines = true;
   let lineEnd = -1;
   let at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
@@ -98,7 +102,9 @@ function endOfLine(text: string, from: number): number {
   return end === -1 ? text.length : end;
 }
 
-/** A cut-off, indented document is one broken record: its indented and closing lines belong to it. */
+/**
+ * A cut-off, indented document is one broken record: its indented and closing lines belong to it.
+ */
 function brokenEnd(text: string, lineEnd: number): number {
   let end = lineEnd;
   while (end < text.length && ' \t"}]'.includes(text.charAt(end + 1)) && end + 1 < text.length) {

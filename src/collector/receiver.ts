@@ -1,6 +1,6 @@
 /**
- * @module The HTTP doors: authenticate, limit, hand the body to its collector, and answer 2xx only after what came of
- * it is durable. Nothing of a body that failed its check is kept or logged.
+ * @module The HTTP doors: authenticate, limit, hand the body to its collector, and answer 2xx only
+ * after what came of it is durable. Nothing of a body that failed its check is kept or logged.
  */
 
 import { createGunzip } from "node:zlib";
@@ -49,14 +49,19 @@ export interface DoorsSettings {
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   readonly collectors: ReadonlyMap<Feed, Collector>;
-  /** Resolves once events and rejections are durable. Rejects with `intake-full` when there is no room. */
+  /**
+   * Resolves once events and rejections are durable. Rejects with `intake-full` when there is no
+   * room.
+   */
   readonly accept: (intake: Intake, feed: Feed) => Promise<void>;
 }
 
 interface Door {
   readonly feed: Feed;
   readonly paths: readonly string[];
-  /** The last path segment may be the secret (Falco), or facts about the delivery (Harden-Runner). */
+  /**
+   * The last path segment may be the secret (Falco), or facts about the delivery (Harden-Runner).
+   */
   readonly rest?: "secret" | "facts";
   readonly permits: (request: FastifyRequest<{ Body: Buffer }>, rest: string) => boolean;
   /** What this feed's senders expect to read on success and on a wrong credential. */
@@ -96,7 +101,10 @@ function doors(config: DoorsConfig): readonly Door[] {
   ];
 }
 
-/** Adds the doors to the app. They read bodies as bytes: a signature is over bytes, and JSON is the collector's task. */
+/**
+ * Adds the doors to the app. They read bodies as bytes: a signature is over bytes, and JSON is the
+ * collector's task.
+ */
 export async function registerDoors(app: FastifyInstance, settings: DoorsSettings): Promise<void> {
   const intake = new IntakeLimiter(settings.config.inFlightBytesMax);
   const seen = new RecentIds(50_000);
@@ -194,7 +202,10 @@ function flatHeaders(request: FastifyRequest): Record<string, string> {
   return flat;
 }
 
-/** The body as sent before compression, or the problem. Stops inflating at the limit: a bomb costs no more than that. */
+/**
+ * The body as sent before compression, or the problem. Stops inflating at the limit: a bomb costs
+ * no more than that.
+ */
 async function decoded(
   request: FastifyRequest<{ Body: Buffer }>,
   bytesMax: number,
@@ -266,8 +277,8 @@ function unavailable(reply: FastifyReply): unknown {
 }
 
 /**
- * Delivery ids seen lately. Only saves work: an id forgotten here is harmless, because an event's id is its delivery's
- * and everything downstream knows it again.
+ * Delivery ids seen lately. Only saves work: an id forgotten here is harmless, because an event's
+ * id is its delivery's and everything downstream knows it again.
  */
 class RecentIds {
   readonly #ids = new Set<string>();

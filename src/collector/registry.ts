@@ -21,8 +21,9 @@ import { authorityTarget, targetOf } from "./target.ts";
 import { placeInTime } from "./time.ts";
 
 /**
- * Reads envelopes `{"events": [{id, timestamp, action, target, request, actor, source}]}`, one or many; each entry is
- * a record of its own. The registry repeats an envelope until it is answered 2xx; an entry's id stays.
+ * Reads envelopes `{"events": [{id, timestamp, action, target, request, actor, source}]}`, one or
+ * many; each entry is a record of its own. The registry repeats an envelope until it is answered
+ * 2xx; an entry's id stays.
  */
 export const registryCollector: FeedCollector = collectorOf({
   feed: "registry",
@@ -113,7 +114,10 @@ function mapEntry(fields: FieldSet, action: string, entry: unknown): void {
     .set("pipewarden.registry.address", textAt(entry, "source", "addr"));
 }
 
-/** `registry host/actor`: the identity behind a credential. An actor's name alone may exist at two registries. */
+/**
+ * `registry host/actor`: the identity behind a credential. An actor's name alone may exist at two
+ * registries.
+ */
 function tokenOf(host: string | undefined, actor: string | undefined): string | undefined {
   return actor === undefined || actor === "" ? undefined : `${host?.toLowerCase() ?? ""}/${actor}`;
 }

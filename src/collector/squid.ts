@@ -1,4 +1,7 @@
-/** @module Squid access logs: native, common, combined, the firewall's text form, and JSON logformats. */
+/**
+ * @module Squid access logs: native, common, combined, the firewall's text form, and JSON
+ * logformats.
+ */
 
 import { type FieldSet, isRecord, numberAt, type OpenRecord, textAt } from "../event/fields.ts";
 import type { Decision, Egress } from "./egress-event.ts";
@@ -21,7 +24,9 @@ interface Verdict {
   readonly status: number | undefined;
 }
 
-/** A name that did not resolve, a refused upstream and a port probe are errors: nothing went out. */
+/**
+ * A name that did not resolve, a refused upstream and a port probe are errors: nothing went out.
+ */
 function decisionOf({ result, hierarchy, status }: Verdict): Decision {
   if (result.includes("DENIED")) return "deny";
   if (/^(?:NONE|TAG)(?:_|$)/.test(result)) return "error";
@@ -107,7 +112,8 @@ function firewallLine(line: string): Egress | undefined {
   };
 }
 
-// client ident user [time] "method url version" status bytes ["referer" "user agent"] result:hierarchy
+// client ident user [time] "method url version" status bytes ["referer" "user agent"]
+// result:hierarchy
 const webHead =
   /^(\S+) (\S+) (\S+) \[([^\]]{20,30})\] "(\S+) (\S+) (?:HTTP|ICY|ICAP)\/[\d.]+" (\d{3}) (\d{1,15}) /;
 const webTail = /(?:^|" )([A-Z_]+):([A-Z_]+)$/;
@@ -118,7 +124,8 @@ const webTail = /(?:^|" )([A-Z_]+):([A-Z_]+)$/;
  * `pipewarden.egress.unescaped_quotes`.
  */
 function webLine(line: string): Egress | undefined {
-  // Head and tail apart: one expression for the whole would take quadratic time on a hostile user agent.
+  // Head and tail apart: one expression for the whole would take quadratic time on a hostile user
+  // agent.
   const head = webHead.exec(line);
   if (head === null) return undefined;
   const end = line.slice(head[0].length);
@@ -171,7 +178,10 @@ function destination(dest: string | undefined): Pick<Egress, "ip" | "port"> {
   return { ip: present(ip), port: numberOf(dest.slice(colon + 1)) };
 }
 
-/** Squid JSON has no standard: these keys are those of GitHub's agentic-workflow firewall and of our docs. */
+/**
+ * Squid JSON has no standard: these keys are those of GitHub's agentic-workflow firewall and of our
+ * docs.
+ */
 export function isSquidJson(record: unknown): boolean {
   if (!isRecord(record)) return false;
   const decision = textAt(record, "decision")?.split(":", 1)[0];
@@ -184,7 +194,9 @@ const squidKeys: ReadonlySet<string> = new Set(
     .split(" "),
 );
 
-/** All generations: `ts` or `timestamp`, seconds or ISO; the decision with or without the hierarchy. */
+/**
+ * All generations: `ts` or `timestamp`, seconds or ISO; the decision with or without the hierarchy.
+ */
 export function readSquidJson(record: OpenRecord): Egress {
   const [result = "", joined] = (textAt(record, "decision") ?? "").split(":", 2);
   const hierarchy = joined ?? textAt(record, "hier");

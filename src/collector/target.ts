@@ -1,4 +1,7 @@
-/** @module What a request names as its destination: host, port, path, and whether that is an address. */
+/**
+ * @module What a request names as its destination: host, port, path, and whether that is an
+ * address.
+ */
 
 import { isIPv6 } from "node:net";
 
@@ -23,8 +26,9 @@ const defaultPorts: ReadonlyMap<string, number> = new Map([
 ]);
 
 /**
- * Reads `scheme://user@host:port/path`, `host:port` (CONNECT) and a bare host. The platform's URL parser is not used:
- * it would hide the spelling, and 2130706433 or 0x7f.1 is how a name check is dodged.
+ * Reads `scheme://user@host:port/path`, `host:port` (CONNECT) and a bare host. The platform's URL
+ * parser is not used: it would hide the spelling, and 2130706433 or 0x7f.1 is how a name check is
+ * dodged.
  */
 export function targetOf(text: string): Target {
   const found = /^([a-z][a-z0-9+.-]{0,20}):\/\/([^/?#]*)([^?#]*)(?:\?([^#]*))?/i.exec(text);

@@ -21,7 +21,8 @@ const nsPerSecond = 1_000_000_000n;
 const nsMax = 253_402_300_800n * nsPerSecond;
 
 /**
- * Reads RFC 3339 (any number of fraction digits, `T` or a space, offset with or without colon, none meaning UTC), the
+ * Reads RFC 3339 (any number of fraction digits, `T` or a space, offset with or without colon, none
+ * meaning UTC), the
  * `23/Nov/2026:09:34:59 +0000` of web logs, and epoch seconds, ms, us or ns, as number or text, told apart by their
  * size. Undefined for anything else, for 0 and for times before 1970 (Go's zero time).
  */

@@ -1,4 +1,6 @@
-/** @module Names the report formats that Trivy and its neighbours write and that are not read here. */
+/**
+ * @module Names the report formats that Trivy and its neighbours write and that are not read here.
+ */
 
 import { isRecord, listAt, textAt, valueAt } from "../event/fields.ts";
 

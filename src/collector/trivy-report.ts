@@ -11,7 +11,10 @@ import {
   valueAt,
 } from "../event/fields.ts";
 
-/** More than this in one report is counted in `pipewarden.trivy.dropped`, and stays in the scan's raw text. */
+/**
+ * More than this in one report is counted in `pipewarden.trivy.dropped`, and stays in the scan's
+ * raw text.
+ */
 export const foundMax = 20_000;
 
 export type FoundKind = "vulnerability" | "secret" | "misconfiguration" | "license";
@@ -112,7 +115,9 @@ function idIn(item: unknown): string | undefined {
   );
 }
 
-/** What was scanned, on every event of the report. Answers `owner/name` when it was a repository. */
+/**
+ * What was scanned, on every event of the report. Answers `owner/name` when it was a repository.
+ */
 export function mapArtifact(fields: FieldSet, report: OpenRecord): string | undefined {
   const metadata = valueAt(report, "Metadata");
   const tags = textsAt(metadata, "RepoTags");
@@ -186,7 +191,9 @@ function mapVulnerability(fields: FieldSet, result: OpenRecord, item: OpenRecord
     .set("pipewarden.trivy.cwe", textsAt(item, "CweIDs"));
 }
 
-/** The score of the source the severity was taken from, else the National Vulnerability Database's. */
+/**
+ * The score of the source the severity was taken from, else the National Vulnerability Database's.
+ */
 function scoreOf(item: OpenRecord): number | undefined {
   for (const source of [textAt(item, "SeveritySource") ?? "", "nvd"]) {
     const scores = valueAt(item, "CVSS", source);
@@ -197,7 +204,9 @@ function scoreOf(item: OpenRecord): number | undefined {
   return undefined;
 }
 
-/** The matched line is masked by Trivy, the lines around it are not: they stay out of the fields. */
+/**
+ * The matched line is masked by Trivy, the lines around it are not: they stay out of the fields.
+ */
 function mapSecret(fields: FieldSet, item: OpenRecord): void {
   fields
     .set("rule.name", textAt(item, "RuleID"))

@@ -1,4 +1,7 @@
-/** @module Reports of the Trivy command line to events: one for the scan, one for each thing it found. */
+/**
+ * @module Reports of the Trivy command line to events: one for the scan, one for each thing it
+ * found.
+ */
 
 import { createHash } from "node:crypto";
 import type { EpochMs } from "../clock.ts";
@@ -22,7 +25,8 @@ import { foreignFormat } from "./trivy-foreign.ts";
 import { type Found, foundIn, mapArtifact, mapFound, mapSummary } from "./trivy-report.ts";
 
 /**
- * Reads the CLI's JSON: SchemaVersion 2 (Trivy 0.20 and later), and the bare list of results before it. SARIF, SBOMs,
+ * Reads the CLI's JSON: SchemaVersion 2 (Trivy 0.20 and later), and the bare list of results before
+ * it. SARIF, SBOMs,
  * `trivy k8s` and the operator's resources are refused by name.
  */
 export const trivyCollector: FeedCollector = collectorOf({

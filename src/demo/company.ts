@@ -1,4 +1,7 @@
-/** @module The demo company: its repositories, build machines and ordinary days. Everything follows from a seed. */
+/**
+ * @module The demo company: its repositories, build machines and ordinary days. Everything follows
+ * from a seed.
+ */
 
 import { dayMs, type EpochMs, minuteMs, secondMs } from "../clock.ts";
 import { type DemoJob, type DemoRunner, idOf, type Post } from "./feeds.ts";
@@ -27,7 +30,10 @@ const repositories = [
 
 const people = ["dana-o", "keiko-s", "tomas-r", "amira-h"] as const;
 
-/** A small generator of numbers below `limit`, the same for the same seed (a linear congruential one is enough). */
+/**
+ * A small generator of numbers below `limit`, the same for the same seed (a linear congruential one
+ * is enough).
+ */
 export function seeded(seed: number): (limit: number) => number {
   let state = seed >>> 0;
   return (limit) => {
@@ -36,7 +42,10 @@ export function seeded(seed: number): (limit: number) => number {
   };
 }
 
-/** The webhooks and audit entries of one job, from request to completion (or up to its start while it runs). */
+/**
+ * The webhooks and audit entries of one job, from request to completion (or up to its start while
+ * it runs).
+ */
 export function jobPosts(job: DemoJob): Post[] {
   const posts = [
     workflowRun(job, "requested"),
@@ -48,7 +57,10 @@ export function jobPosts(job: DemoJob): Post[] {
   return [...posts, workflowJob(job, "completed"), workflowRun(job, "completed")];
 }
 
-/** Ordinary days before `end`: builds of every repository, the payment service's nightly, audit entries of people. */
+/**
+ * Ordinary days before `end`: builds of every repository, the payment service's nightly, audit
+ * entries of people.
+ */
 export function ordinaryDays(end: EpochMs, days: number): Post[] {
   const next = seeded(20_261_124);
   const posts: Post[] = [];
@@ -166,7 +178,10 @@ function stockNoise(job: DemoJob): Post {
   });
 }
 
-/** The payment service's nightly build of the night that ends `midnight`; `day` 0 is tonight's, still running. */
+/**
+ * The payment service's nightly build of the night that ends `midnight`; `day` 0 is tonight's,
+ * still running.
+ */
 export function nightlyJob(startedAt: EpochMs, day: number): DemoJob {
   return {
     repository: "acme/payments",

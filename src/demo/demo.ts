@@ -1,6 +1,6 @@
 /**
- * @module The Midnight Commit, played through a running service's doors. It knows the input alone: what comes of it is
- * read from the service's API, as anyone would.
+ * @module The Midnight Commit, played through a running service's doors. It knows the input alone:
+ * what comes of it is read from the service's API, as anyone would.
  */
 
 import { request } from "undici";

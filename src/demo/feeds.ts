@@ -1,4 +1,7 @@
-/** @module A post of a feed, and the jobs, machines and stable ids that the demo company's posts are made of. */
+/**
+ * @module A post of a feed, and the jobs, machines and stable ids that the demo company's posts are
+ * made of.
+ */
 
 import { createHash } from "node:crypto";
 import type { EpochMs } from "../clock.ts";

@@ -111,7 +111,10 @@ export function workflowJob(job: DemoJob, action: "queued" | "in_progress" | "co
   });
 }
 
-/** Steps share the job's time evenly. While a job runs GitHub tells only the one it was in when it began. */
+/**
+ * Steps share the job's time evenly. While a job runs GitHub tells only the one it was in when it
+ * began.
+ */
 function steps(job: DemoJob, completed: boolean): object[] {
   const end = job.completedAt ?? job.startedAt + 16 * 60_000;
   const share = (end - job.startedAt) / job.steps.length;

@@ -1,4 +1,6 @@
-/** @module The Midnight Commit: three weeks from a fork PR to a POST at 02:08, as the feeds tell it. */
+/**
+ * @module The Midnight Commit: three weeks from a fork PR to a POST at 02:08, as the feeds tell it.
+ */
 
 import { dayMs, type EpochMs, hourMs, minuteMs, secondMs } from "../clock.ts";
 import { cacheUrl, jobPosts, nightlyJob, ordinaryDays, registryActor, runner } from "./company.ts";
@@ -10,7 +12,10 @@ import { falco, registry, squid } from "./runtime.ts";
 const sharedKey = `${cacheUrl}/shared/py312-wheels-8c1f.tar.zst`;
 const attackerAddress = "203.0.113.77";
 
-/** The fork PR's run on the low-value repository: `pull_request_target`, so it may write the shared cache. */
+/**
+ * The fork PR's run on the low-value repository: `pull_request_target`, so it may write the shared
+ * cache.
+ */
 function toolingJob(now: EpochMs): DemoJob {
   const startedAt = now - 21 * dayMs - 9 * hourMs;
   return {
@@ -32,7 +37,10 @@ function toolingJob(now: EpochMs): DemoJob {
   };
 }
 
-/** Everything up to tonight, oldest first: the fork PR, three quiet weeks, tonight's build up to its tests. */
+/**
+ * Everything up to tonight, oldest first: the fork PR, three quiet weeks, tonight's build up to its
+ * tests.
+ */
 export function history(now: EpochMs): Post[] {
   const tooling = toolingJob(now);
   const tonight = nightlyJob(now - 13 * minuteMs, 0);
@@ -65,7 +73,8 @@ export function history(now: EpochMs): Post[] {
       summary: "Cover rounding of settlements",
       modified: ["tests/integration/deep/test_settlement_rounding.py"],
     }),
-    // Today's dependency bump changes the lock file, and with it the cache key that tonight's build asks for.
+    // Today's dependency bump changes the lock file, and with it the cache key that tonight's build
+    // asks for.
     push({
       repository: "acme/payments",
       at: now - 9 * hourMs,

@@ -1,4 +1,6 @@
-/** @module Sends posts to a service's doors as the feeds would, and knows which were acknowledged. */
+/**
+ * @module Sends posts to a service's doors as the feeds would, and knows which were acknowledged.
+ */
 
 import { createHmac } from "node:crypto";
 import { type Dispatcher, Pool } from "undici";

@@ -1,4 +1,7 @@
-/** @module What machines send: Squid's JSON log, Falco's alerts, a container registry's notifications. */
+/**
+ * @module What machines send: Squid's JSON log, Falco's alerts, a container registry's
+ * notifications.
+ */
 
 import { createHash } from "node:crypto";
 import type { EpochMs } from "../clock.ts";
@@ -58,7 +61,9 @@ export interface DemoAlert {
   readonly fields: Readonly<Record<string, string | number | null>>;
 }
 
-/** One alert as Falco's http_output posts it. `evt.time` is a 19-digit integer, as Falco writes it. */
+/**
+ * One alert as Falco's http_output posts it. `evt.time` is a 19-digit integer, as Falco writes it.
+ */
 export function falco({ at, host, rule, priority, tags, text, fields }: DemoAlert): Post {
   const nanoseconds = `${at}000000`;
   const time = `${new Date(at).toISOString().slice(0, -1)}000000Z`;
@@ -90,7 +95,10 @@ export interface DemoRegistryUse {
   readonly agent: string;
 }
 
-/** A notification of a container registry. Source: the CNCF Distribution project's notification format. */
+/**
+ * A notification of a container registry. Source: the CNCF Distribution project's notification
+ * format.
+ */
 export function registry({ at, action, image, actor, address, agent }: DemoRegistryUse): Post {
   const digest = `sha256:${createHash("sha256").update(image).digest("hex")}`;
   const id = createHash("sha256")

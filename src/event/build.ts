@@ -1,4 +1,7 @@
-/** @module BuildContext: the CI run behind an event; repository, workflow, run, job, step, runner, commit. */
+/**
+ * @module BuildContext: the CI run behind an event; repository, workflow, run, job, step, runner,
+ * commit.
+ */
 
 import type { EpochMs } from "../clock.ts";
 
@@ -35,12 +38,17 @@ export interface BuildContext {
   /** The workflow's trigger: push, schedule, pull_request_target, … */
   readonly trigger?: string;
   readonly pullRequest?: number;
-  /** True when the code under build comes from another repository than the one the run belongs to. */
+  /**
+   * True when the code under build comes from another repository than the one the run belongs to.
+   */
   readonly fork: boolean;
   /** `owner/name` of the fork. */
   readonly headRepository?: string;
   readonly runner?: Runner;
-  /** Names of the secrets passed to the job; undefined when no feed has told, [] when told there are none. */
+  /**
+   * Names of the secrets passed to the job; undefined when no feed has told, [] when told there are
+   * none.
+   */
   readonly secretsPassed?: readonly string[];
   readonly environment?: string;
   readonly startedAt?: EpochMs;
@@ -58,15 +66,23 @@ export type JoinMethod =
   | "repository"
   | "none";
 
-/** How an event came by its build. Without a build `method` is "none" and `candidates` may say what it could be. */
+/**
+ * How an event came by its build. Without a build `method` is "none" and `candidates` may say what
+ * it could be.
+ */
 export interface BuildJoin {
   readonly method: JoinMethod;
   readonly confidence: "exact" | "likely" | "after-job" | "none";
-  /** Jobs that would fit equally well, as `owner/name run/attempt job`; empty when the answer is the only one. */
+  /**
+   * Jobs that would fit equally well, as `owner/name run/attempt job`; empty when the answer is the
+   * only one.
+   */
   readonly candidates: readonly string[];
 }
 
-/** `owner/name#run/attempt`: the identity of one run attempt, in lineage, causal keys and output. */
+/**
+ * `owner/name#run/attempt`: the identity of one run attempt, in lineage, causal keys and output.
+ */
 export function runKey(build: Pick<BuildContext, "repository" | "runId" | "runAttempt">): string {
   return `${build.repository.toLowerCase()}#${build.runId}/${build.runAttempt}`;
 }
@@ -74,7 +90,10 @@ export function runKey(build: Pick<BuildContext, "repository" | "runId" | "runAt
 /** Triggers that run in the base repository's name on what an outsider supplied. */
 const outsiderTriggers = new Set(["pull_request_target", "issue_comment", "issues", "discussion"]);
 
-/** Whether an outsider could choose what this run executed: a fork's code, or a trigger outsiders pull. */
+/**
+ * Whether an outsider could choose what this run executed: a fork's code, or a trigger outsiders
+ * pull.
+ */
 export function isUntrusted(build: BuildContext): boolean {
   return build.fork || (build.trigger !== undefined && outsiderTriggers.has(build.trigger));
 }

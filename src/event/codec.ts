@@ -1,4 +1,7 @@
-/** @module Event to bytes and back, versioned, so that a newer reader still understands older records. */
+/**
+ * @module Event to bytes and back, versioned, so that a newer reader still understands older
+ * records.
+ */
 
 import { type Problem, shown } from "../error.ts";
 import type { Event } from "./event.ts";
@@ -10,7 +13,9 @@ export function encodeEvent(event: Event): Buffer {
   return Buffer.from(JSON.stringify({ v: version, ...event }));
 }
 
-/** The event, or the problem with these bytes. `place` names the record (topic, partition, offset). */
+/**
+ * The event, or the problem with these bytes. `place` names the record (topic, partition, offset).
+ */
 export function decodeEvent(bytes: Uint8Array, place: string): Event | Problem {
   let parsed: unknown;
   try {

@@ -1,4 +1,7 @@
-/** @module Event: one normalised occurrence; who, what, where, when it occurred and when we received it. */
+/**
+ * @module Event: one normalised occurrence; who, what, where, when it occurred and when we received
+ * it.
+ */
 
 import type { EpochMs } from "../clock.ts";
 import type { BuildContext, BuildJoin } from "./build.ts";
@@ -7,8 +10,9 @@ export type FieldScalar = string | number | boolean | null;
 export type FieldValue = FieldScalar | readonly FieldScalar[];
 
 /**
- * Flat dotted names (ECS 9.4, OpenTelemetry `cicd.*` and `vcs.*`, ours under `pipewarden.*`; docs/fields.md) to
- * values. Names come from outside in part: read with `fieldOf`, never with a plain index.
+ * Flat dotted names (ECS 9.4, OpenTelemetry `cicd.*` and `vcs.*`, ours under `pipewarden.*`;
+ * docs/fields.md) to values. Names come from outside in part: read with `fieldOf`, never with a
+ * plain index.
  */
 export type Fields = Readonly<Record<string, FieldValue>>;
 
@@ -22,7 +26,10 @@ export const feeds = [
 ] as const;
 export type Feed = (typeof feeds)[number];
 
-/** Sigma's logsource: which rules may look at an event. A rule applies when each key it sets is equal. */
+/**
+ * Sigma's logsource: which rules may look at an event. A rule applies when each key it sets is
+ * equal.
+ */
 export interface Logsource {
   readonly product?: string;
   readonly category?: string;
@@ -43,11 +50,17 @@ export interface JoinKeys {
   readonly jobId?: string;
 }
 
-/** How far `occurredAt` can be trusted: the feed's own, taken from receipt, or pulled back to receipt. */
+/**
+ * How far `occurredAt` can be trusted: the feed's own, taken from receipt, or pulled back to
+ * receipt.
+ */
 export type TimeSource = "feed" | "receipt" | "clamped";
 
 export interface Event {
-  /** Stable over redelivery: the feed's own id, else a hash of the record. Begins with the feed's name. */
+  /**
+   * Stable over redelivery: the feed's own id, else a hash of the record. Begins with the feed's
+   * name.
+   */
   readonly id: string;
   readonly feed: Feed;
   readonly logsource: Logsource;
@@ -69,7 +82,10 @@ export function fieldOf(fields: Fields, name: string): FieldValue | undefined {
   return Object.hasOwn(fields, name) ? fields[name] : undefined;
 }
 
-/** The field as text: numbers and booleans spelled out, the first of a list, undefined when absent or null. */
+/**
+ * The field as text: numbers and booleans spelled out, the first of a list, undefined when absent
+ * or null.
+ */
 export function textOf(fields: Fields, name: string): string | undefined {
   const value = fieldOf(fields, name);
   const first = Array.isArray(value) ? value[0] : value;

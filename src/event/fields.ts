@@ -6,11 +6,14 @@ import type { FieldScalar, Fields, FieldValue } from "./event.ts";
 export type OpenRecord = Readonly<Record<string, unknown>>;
 
 /**
- * More fields than this taken over with their outside names are counted in `pipewarden.ingest.dropped_fields`; the raw
- * text keeps them. Our own names are few and never dropped: a padded record must not push them out.
+ * More fields than this taken over with their outside names are counted in
+ * `pipewarden.ingest.dropped_fields`; the raw text keeps them. Our own names are few and never
+ * dropped: a padded record must not push them out.
  */
 export const fieldsMax = 2_000;
-/** Longer names are dropped and counted with them: a huge key above many small ones would multiply. */
+/**
+ * Longer names are dropped and counted with them: a huge key above many small ones would multiply.
+ */
 export const nameLengthMax = 1_024;
 /** Longer lists are cut; what is cut is counted in `pipewarden.ingest.dropped_items`. */
 export const listMax = 1_000;
@@ -29,7 +32,9 @@ export function valueAt(value: unknown, ...path: readonly string[]): unknown {
   return at;
 }
 
-/** A text, number or boolean as text; undefined when it is absent, null, empty, a list or an object. */
+/**
+ * A text, number or boolean as text; undefined when it is absent, null, empty, a list or an object.
+ */
 export function textAt(value: unknown, ...path: readonly string[]): string | undefined {
   const at = valueAt(value, ...path);
   if (typeof at === "string") return at === "" ? undefined : at;
@@ -97,8 +102,9 @@ export class FieldSet {
   }
 
   /**
-   * Sets a whole JSON value under dotted names: objects become `prefix.key`, lists of objects one list per key.
-   * Nulls are kept as null. `prefix` is ours and not empty, so no outside key stands alone as a name. At most
+   * Sets a whole JSON value under dotted names: objects become `prefix.key`, lists of objects one
+   * list per key. Nulls are kept as null. `prefix` is ours and not empty, so no outside key stands
+   * alone as a name. At most
    * `fieldsMax` names are taken in all.
    */
   flatten(prefix: string, value: unknown): this {

@@ -1,4 +1,7 @@
-/** @module One attempt, and the small wrappers around it: guard, timeout, count. The sink itself stays innermost. */
+/**
+ * @module One attempt, and the small wrappers around it: guard, timeout, count. The sink itself
+ * stays innermost.
+ */
 
 import { type Clock, type EpochMs, secondMs } from "../clock.ts";
 import { shown } from "../error.ts";
@@ -9,7 +12,9 @@ import type { PendingRow } from "./outbox.ts";
 /** Tries one row once. Never rejects. */
 export type Attempt = (row: PendingRow, signal: AbortSignal) => Promise<Delivery>;
 
-/** The sink's own send; a sink that throws has a fault of its own, and the notice is tried again. */
+/**
+ * The sink's own send; a sink that throws has a fault of its own, and the notice is tried again.
+ */
 export function guarded(sink: Sink): Attempt {
   return async (row, signal) => {
     try {
@@ -20,7 +25,10 @@ export function guarded(sink: Sink): Attempt {
   };
 }
 
-/** Ends an attempt after `timeoutMs`, or when `signal` aborts, even when the sink does not listen to its signal. */
+/**
+ * Ends an attempt after `timeoutMs`, or when `signal` aborts, even when the sink does not listen to
+ * its signal.
+ */
 export function timed(attempt: Attempt, clock: Clock, timeoutMs: number): Attempt {
   return (row, signal) => {
     const { promise, resolve } = Promise.withResolvers<Delivery>();

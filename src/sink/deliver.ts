@@ -1,8 +1,10 @@
 /**
- * @module The chain from promise to delivery: route → dedup → queue → count → retry → timeout → send.
+ * @module The chain from promise to delivery: route → dedup → queue → count → retry → timeout →
+ * send.
  *
- * A promise is a row in State, saved with the batch that made it. A row is sent only after a commit that came after it,
- * and marked only after it was sent. A crash in between sends it again with the same key: twice perhaps, never not.
+ * A promise is a row in State, saved with the batch that made it. A row is sent only after a commit
+ * that came after it, and marked only after it was sent. A crash in between sends it again with the
+ * same key: twice perhaps, never not.
  */
 
 import type { Notice } from "../alert/alert.ts";
@@ -19,12 +21,17 @@ export interface DeliverySettings {
   /** Of its own, shared with no other stage than the one that calls `promise`. */
   readonly state: State;
   readonly clock: Clock;
-  /** Runs `change` between two batches and saves what it put in the state. Rejects when that failed. */
+  /**
+   * Runs `change` between two batches and saves what it put in the state. Rejects when that failed.
+   */
   readonly commit: (change: () => void) => Promise<void>;
   readonly telemetry: Telemetry;
   /** Default 15 s. */
   readonly attemptTimeoutMs?: number;
-  /** Most notices owed to one sink. Full: updates are refused, a page takes an update's place. Default 5 000. */
+  /**
+   * Most notices owed to one sink. Full: updates are refused, a page takes an update's place.
+   * Default 5 000.
+   */
   readonly queueMax?: number;
   /** How long a delivered notice is known again. Default 7 days, and at most 100 000 notices. */
   readonly keepDeliveredMs?: number;
@@ -33,15 +40,24 @@ export interface DeliverySettings {
 }
 
 export interface DeliveryChain {
-  /** Owes the notice to each sink that wants it. Saved by the caller's commit; a promise made before changes nothing. */
+  /**
+   * Owes the notice to each sink that wants it. Saved by the caller's commit; a promise made before
+   * changes nothing.
+   */
   promise(notice: Notice): void;
   /** How far each notice of the incident has come, oldest first. */
   deliveriesOf(incidentId: string): readonly DeliveryStatus[];
   /** Begins to send, first what an earlier process still owed. */
   start(): void;
-  /** Starts nothing new, lets attempts finish or cuts them, saves what came of them, closes the sinks. */
+  /**
+   * Starts nothing new, lets attempts finish or cuts them, saves what came of them, closes the
+   * sinks.
+   */
   stop(): Promise<void>;
-  /** Resolves when nothing is being sent and no row is due; rows that wait for their next try do not count. */
+  /**
+   * Resolves when nothing is being sent and no row is due; rows that wait for their next try do not
+   * count.
+   */
   idle(): Promise<void>;
 }
 
@@ -151,7 +167,10 @@ class Chain implements DeliveryChain {
     this.#tellWaiters();
   }
 
-  /** One commit: puts down what came of attempts and looks for due rows; then sends those. False: not saved. */
+  /**
+   * One commit: puts down what came of attempts and looks for due rows; then sends those. False:
+   * not saved.
+   */
   async #round(): Promise<boolean> {
     const { commit, telemetry } = this.#settings;
     const outcomes = [...this.#outcomes];
@@ -178,8 +197,8 @@ class Chain implements DeliveryChain {
 
   #pick(ended: readonly PendingRow[]): readonly PendingRow[] {
     const now = this.#settings.clock.now();
-    // Their outcome is put down by this very change, so their lanes are free again. Should it not be saved, the next
-    // round begins by putting it down once more, before it looks for due rows.
+    // Their outcome is put down by this very change, so their lanes are free again. Should it not
+    // be saved, the next round begins by putting it down once more, before it looks for due rows.
     for (const row of ended) this.#outbox.end(row);
     return this.#settings.sinks.flatMap(({ name }) => this.#outbox.pick(name, now));
   }
@@ -225,7 +244,9 @@ class Chain implements DeliveryChain {
     }
   }
 
-  /** Wakes for the next due row; while rows are owed, often enough to tell how old they have become. */
+  /**
+   * Wakes for the next due row; while rows are owed, often enough to tell how old they have become.
+   */
   #arm(delayMs?: number): void {
     this.#cancelTimer();
     this.#tellAge();

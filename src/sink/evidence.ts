@@ -1,6 +1,6 @@
 /**
- * @module A notice as it may leave the house: secrets masked, and cut to a size that can be kept for each sink while it
- * is pending. The store keeps the whole evidence.
+ * @module A notice as it may leave the house: secrets masked, and cut to a size that can be kept
+ * for each sink while it is pending. The store keeps the whole evidence.
  */
 
 import { type Alert, mask, type Notice } from "../alert/alert.ts";
@@ -9,7 +9,10 @@ import type { Event } from "../event/event.ts";
 /** The most one pending notice may weigh, as characters of JSON. */
 export const noticeLengthMax: number = 64 * 1024;
 
-/** Tried in order until the notice fits. The leading alert keeps five times as many events as each other one. */
+/**
+ * Tried in order until the notice fits. The leading alert keeps five times as many events as each
+ * other one.
+ */
 const cuts = [
   { alertsMax: 20, eventsMax: 2, rawMax: 1_024, fieldsMax: 40, fieldMax: 512 },
   { alertsMax: 20, eventsMax: 1, rawMax: 256, fieldsMax: 30, fieldMax: 256 },
@@ -19,8 +22,9 @@ const cuts = [
 type Cut = (typeof cuts)[number];
 
 /**
- * The notice as it is kept and sent: secret values masked, and when it is too long with fewer events, shorter raw text
- * and shorter values. Its key, kind and the incident's id are never changed.
+ * The notice as it is kept and sent: secret values masked, and when it is too long with fewer
+ * events, shorter raw text and shorter values. Its key, kind and the incident's id are never
+ * changed.
  */
 export function keptNotice(notice: Notice): Notice {
   // Before it is masked, so that the cost of masking is bounded too.
@@ -34,7 +38,9 @@ export function keptNotice(notice: Notice): Notice {
   return leastNotice(masked);
 }
 
-/** What is left of `budget` after the characters of all texts in `value`; stops counting below 0. */
+/**
+ * What is left of `budget` after the characters of all texts in `value`; stops counting below 0.
+ */
 function weigh(value: unknown, budget: number): number {
   if (typeof value === "string") return budget - value.length;
   if (typeof value !== "object" || value === null) return budget - 8;
@@ -73,7 +79,10 @@ function leastNotice(notice: Notice): Notice {
   };
 }
 
-/** The notice with secret values masked in every text that evidence reaches; ids and names stay as they are. */
+/**
+ * The notice with secret values masked in every text that evidence reaches; ids and names stay as
+ * they are.
+ */
 function maskedNotice(notice: Notice): Notice {
   const { incident } = notice;
   return {
@@ -105,8 +114,9 @@ function maskedValue(value: unknown): unknown {
 }
 
 /**
- * JSON on one line that is safe to show: also what JSON itself leaves alone is escaped (C1 controls, line separators,
- * format characters such as bidirectional overrides). It reads back as the same value.
+ * JSON on one line that is safe to show: also what JSON itself leaves alone is escaped (C1
+ * controls, line separators, format characters such as bidirectional overrides). It reads back as
+ * the same value.
  */
 export function safeJson(value: unknown): string {
   return JSON.stringify(value).replace(/[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu, (char) =>
@@ -125,7 +135,9 @@ function cutWord(text: string, lengthMax: number): string {
   );
 }
 
-/** At most `lengthMax` characters, never half a surrogate pair, with a mark where text was left off. */
+/**
+ * At most `lengthMax` characters, never half a surrogate pair, with a mark where text was left off.
+ */
 export function cutText(text: string, lengthMax: number): string {
   if (text.length <= lengthMax) return text.toWellFormed();
   return `${text.slice(0, Math.max(0, lengthMax - 1)).replace(/[\ud800-\udbff]$/u, "")}…`.toWellFormed();

@@ -1,8 +1,9 @@
 /**
  * @module The file sink: one JSON line per notice, on disk before it counts as delivered.
  *
- * A notice is written once even when the process dies between the write and the outbox's mark: the keys in the file's
- * last MiB are read when it is opened. A line torn by such a death is ended first, so it spoils no other.
+ * A notice is written once even when the process dies between the write and the outbox's mark: the
+ * keys in the file's last MiB are read when it is opened. A line torn by such a death is ended
+ * first, so it spoils no other.
  */
 
 import { type FileHandle, open, stat } from "node:fs/promises";
@@ -64,7 +65,10 @@ async function append(file: LineFile, notice: Notice, signal: AbortSignal): Prom
   }
 }
 
-/** An append-only file of lines that knows the keys near its end. After any error it opens the file anew. */
+/**
+ * An append-only file of lines that knows the keys near its end. After any error it opens the file
+ * anew.
+ */
 class LineFile {
   readonly #path: string;
   #handle: FileHandle | undefined;
@@ -80,7 +84,8 @@ class LineFile {
     try {
       const handle = await this.#current();
       if (this.#keys.has(key)) return;
-      // Goes on after a short write; an error in between leaves a torn line, which the next open ends.
+      // Goes on after a short write; an error in between leaves a torn line, which the next open
+      // ends.
       await handle.appendFile(line);
       await sync(handle);
       this.#keys.add(key);
@@ -113,7 +118,8 @@ class LineFile {
     // Known keys stay known over a rotation.
     for (const key of keysOf(tail, size > tailBytes)) this.#keys.add(key);
     if (size > 0 && tail.at(-1) !== 0x0a) await handle.appendFile("\n");
-    // What an earlier process wrote may not have reached the disk, and its keys are trusted from here on.
+    // What an earlier process wrote may not have reached the disk, and its keys are trusted from
+    // here on.
     await sync(handle);
     if (size === 0) await syncFolder(dirname(this.#path));
     return handle;

@@ -1,4 +1,7 @@
-/** @module Sink, Delivery, DeliveryStatus: the contract and plain data of this folder. Its front door, sink.ts, re-exports them. */
+/**
+ * @module Sink, Delivery, DeliveryStatus: the contract and plain data of this folder. Its front
+ * door, sink.ts, re-exports them.
+ */
 
 import type { Notice } from "../alert/alert.ts";
 import type { EpochMs } from "../clock.ts";
@@ -9,12 +12,18 @@ export type Delivery =
   | { readonly kind: "retry"; readonly afterMs?: number; readonly reason: string }
   | { readonly kind: "rejected"; readonly reason: string };
 
-/** One service: encode, send, classify the answer. Timeouts, retries, metrics are the chain's (deliver.ts). */
+/**
+ * One service: encode, send, classify the answer. Timeouts, retries, metrics are the chain's
+ * (deliver.ts).
+ */
 export interface Sink {
   readonly name: string;
   /** Which notices it takes. */
   readonly wants: (notice: Notice) => boolean;
-  /** `signal` ends the attempt. Must honour `notice.key` where the service can. Never throws on a refusal. */
+  /**
+   * `signal` ends the attempt. Must honour `notice.key` where the service can. Never throws on a
+   * refusal.
+   */
   send(notice: Notice, signal: AbortSignal): Promise<Delivery>;
   close(): Promise<void>;
 }
@@ -25,7 +34,9 @@ export interface DeliveryStatus {
   readonly sink: string;
   readonly incidentId: string;
   readonly kind: Notice["kind"];
-  /** "superseded": a newer update of the same incident took its place. "rejected" has its reason. */
+  /**
+   * "superseded": a newer update of the same incident took its place. "rejected" has its reason.
+   */
   readonly status: "pending" | "delivered" | "rejected" | "superseded";
   /** Tries that ended in "retry". */
   readonly retries: number;

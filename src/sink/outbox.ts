@@ -1,8 +1,10 @@
 /**
- * @module The outbox: what was promised to sinks and not yet delivered, and what was delivered, in State.
+ * @module The outbox: what was promised to sinks and not yet delivered, and what was delivered, in
+ * State.
  *
- * The tables are the truth. The lanes (pending rows by sink and incident, in order) only say where to look: a key in
- * them whose row is gone belongs to a batch that was rolled back and is forgotten when it is met.
+ * The tables are the truth. The lanes (pending rows by sink and incident, in order) only say where
+ * to look: a key in them whose row is gone belongs to a batch that was rolled back and is forgotten
+ * when it is met.
  */
 
 import type { Notice } from "../alert/alert.ts";
@@ -12,7 +14,9 @@ import { keptNotice } from "./evidence.ts";
 import type { Delivery, DeliveryStatus } from "./model.ts";
 import { giveUpMs, waitMs } from "./retry.ts";
 
-/** A promise that is still owed. `order` counts promises: within a lane the lower one goes first. */
+/**
+ * A promise that is still owed. `order` counts promises: within a lane the lower one goes first.
+ */
 export interface PendingRow extends DeliveryStatus {
   readonly order: number;
   readonly notice: Notice;
@@ -96,8 +100,9 @@ export class Outbox {
   }
 
   /**
-   * The due rows of a sink that may be sent now, pages first, then by order; at most the head of each lane, and none of
-   * a lane that is busy. Older updates behind which a newer one waits are superseded on the way.
+   * The due rows of a sink that may be sent now, pages first, then by order; at most the head of
+   * each lane, and none of a lane that is busy. Older updates behind which a newer one waits are
+   * superseded on the way.
    */
   pick(sink: string, now: EpochMs): readonly PendingRow[] {
     const heads: PendingRow[] = [];
@@ -161,7 +166,10 @@ export class Outbox {
     }
   }
 
-  /** When `pick` next has a row to give, unless an attempt ends before; undefined when only that can change it. */
+  /**
+   * When `pick` next has a row to give, unless an attempt ends before; undefined when only that can
+   * change it.
+   */
   nextDue(): EpochMs | undefined {
     let next: EpochMs | undefined;
     for (const sink of this.#settings.sinks) {
@@ -225,7 +233,10 @@ export class Outbox {
     return lane.flatMap((key) => this.#pending.get(key) ?? []);
   }
 
-  /** The lane's rows after forgetting keys without a row and superseding all waiting updates but the newest. */
+  /**
+   * The lane's rows after forgetting keys without a row and superseding all waiting updates but the
+   * newest.
+   */
   #collapsed(lane: Lane, now: EpochMs): readonly PendingRow[] {
     const waiting = this.#rowsOf(lane).filter(
       (row) => row.kind === "update" && !this.#busy.has(rowKey(row.noticeKey, row.sink)),
@@ -244,7 +255,10 @@ export class Outbox {
     return this.#rowsOf(lane);
   }
 
-  /** Whether `row` may be queued at a full sink: a page takes the place of the oldest waiting update. */
+  /**
+   * Whether `row` may be queued at a full sink: a page takes the place of the oldest waiting
+   * update.
+   */
   #makeRoom(row: PendingRow, now: EpochMs): boolean {
     const waiting = this.pendingOf(row.sink).filter(
       (other) => other.kind === "update" && !this.#busy.has(rowKey(other.noticeKey, other.sink)),

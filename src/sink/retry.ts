@@ -19,9 +19,10 @@ export const waitMsMax: number = hourMs;
 export const giveUpMs: number = 24 * hourMs;
 
 /**
- * How long to wait after try number `tries` (1 for the first) of `key`: the schedule spread by ± 20 %, never less than
- * the service asked for (`afterMs`), and never more than an hour, whoever asks. The spread comes from the key, so
- * that a burst of notices does not come back as a burst and a test can foresee it.
+ * How long to wait after try number `tries` (1 for the first) of `key`: the schedule spread by ± 20
+ * %, never less than the service asked for (`afterMs`), and never more than an hour, whoever asks.
+ * The spread comes from the key, so that a burst of notices does not come back as a burst and a
+ * test can foresee it.
  */
 export function waitMs(key: string, tries: number, afterMs = 0): number {
   const step = backoffMs[Math.min(tries, backoffMs.length) - 1] ?? secondMs;

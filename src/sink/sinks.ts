@@ -11,7 +11,10 @@ import { createWebhookSink, WebhookConfig } from "./webhook.ts";
 export const SinkConfig = Type.Union([TerminalConfig, JsonlConfig, WebhookConfig]);
 export type SinkConfig = Static<typeof SinkConfig>;
 
-/** Sinks by name. The name stands in keys, metrics and the console: change it and it is another sink. */
+/**
+ * Sinks by name. The name stands in keys, metrics and the console: change it and it is another
+ * sink.
+ */
 export const SinksConfig = Type.Record(
   Type.String({ pattern: "^[a-z][a-z0-9-]{0,31}$" }),
   SinkConfig,
@@ -31,7 +34,10 @@ export interface SinkParts {
   readonly consoleUrl?: string;
 }
 
-/** Makes the configured sinks. Throws `config-invalid` for what a schema cannot see. Opens nothing yet. */
+/**
+ * Makes the configured sinks. Throws `config-invalid` for what a schema cannot see. Opens nothing
+ * yet.
+ */
 export function createSinks(config: SinksConfig, parts: SinkParts): readonly Sink[] {
   return Object.entries(config).map(([name, sink]) => createSink(name, sink, parts));
 }

@@ -1,4 +1,7 @@
-/** @module The terminal sink: pages as a block of text, updates as one line, on a stream such as stdout. */
+/**
+ * @module The terminal sink: pages as a block of text, updates as one line, on a stream such as
+ * stdout.
+ */
 
 import { styleText } from "node:util";
 import { type Static, Type } from "typebox";

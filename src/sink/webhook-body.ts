@@ -1,4 +1,7 @@
-/** @module The webhook's body: an incident and its evidence as JSON below 20 KB, the size Standard Webhooks advises. */
+/**
+ * @module The webhook's body: an incident and its evidence as JSON below 20 KB, the size Standard
+ * Webhooks advises.
+ */
 
 import type { Alert, Notice } from "../alert/alert.ts";
 import type { EpochMs } from "../clock.ts";
@@ -28,7 +31,10 @@ export function webhookBody(notice: Notice, consoleUrl?: string): string {
   return safeJson(least(notice));
 }
 
-/** What is sent when even a cut incident is too long: six texts of at most 200 characters always fit. */
+/**
+ * What is sent when even a cut incident is too long: six texts of at most 200 characters always
+ * fit.
+ */
 function least(notice: Notice) {
   const { id, revision, level, title, reason } = notice.incident;
   const data = { id, revision, noticeKey: notice.key, level, title, reason, truncated: true };

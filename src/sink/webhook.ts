@@ -1,5 +1,6 @@
 /**
- * @module The webhook sink: one signed POST per notice. Source of headers, signature and answers: Standard Webhooks 1.0.
+ * @module The webhook sink: one signed POST per notice. Source of headers, signature and answers:
+ * Standard Webhooks 1.0.
  */
 
 import { createHash, createHmac } from "node:crypto";
@@ -122,7 +123,8 @@ async function classified(answer: Dispatcher.ResponseData, now: EpochMs): Promis
   const reason = `http ${status}${await excerpt(body)}`;
   const isRefusal = status >= 400 && status < 500 && status !== 408 && status !== 429;
   if (isRefusal) return { kind: "rejected", reason };
-  // A redirect is not followed, the body would go where nobody configured; it may be passing, so it is a retry.
+  // A redirect is not followed, the body would go where nobody configured; it may be passing, so it
+  // is a retry.
   const afterMs = retryAfterMs(headers["retry-after"], now);
   return afterMs === undefined ? { kind: "retry", reason } : { kind: "retry", reason, afterMs };
 }
@@ -141,7 +143,10 @@ async function excerpt(body: Dispatcher.ResponseData["body"]): Promise<string> {
   return text.trim() === "" ? "" : `: ${shown(text.trim(), 200)}`;
 }
 
-/** `Retry-After` as a wait: seconds, or an HTTP date (RFC 9110 §10.2.3). Undefined when absent or neither. */
+/**
+ * `Retry-After` as a wait: seconds, or an HTTP date (RFC 9110 §10.2.3). Undefined when absent or
+ * neither.
+ */
 export function retryAfterMs(
   header: string | string[] | undefined,
   now: EpochMs,

@@ -1,14 +1,19 @@
 /**
- * @module The State contract: what a stage remembers, saved together with the positions it has read.
+ * @module The State contract: what a stage remembers, saved together with the positions it has
+ * read.
  *
- * A stage changes tables while it handles a batch; `commit` then saves all changes and all positions in one
- * transaction. After a crash both are as they were at the last commit, so a record is either wholly applied or not at
- * all, and an offset at or below the saved position is known to have been applied.
+ * A stage changes tables while it handles a batch; `commit` then saves all changes and all
+ * positions in one transaction. After a crash both are as they were at the last commit, so a record
+ * is either wholly applied or not at all, and an offset at or below the saved position is known to
+ * have been applied.
  */
 
 import type { Offset, Topic } from "../bus/bus.ts";
 
-/** A named map of plain JSON values, whole in memory. Values are never changed in place: put a new one. */
+/**
+ * A named map of plain JSON values, whole in memory. Values are never changed in place: put a new
+ * one.
+ */
 export interface StateTable<V> {
   get(key: string): V | undefined;
   put(key: string, value: V): void;

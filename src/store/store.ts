@@ -1,4 +1,6 @@
-/** @module The Store contract: alerts, incidents, matched events and builds, for people to search. */
+/**
+ * @module The Store contract: alerts, incidents, matched events and builds, for people to search.
+ */
 
 import type { Alert, Incident } from "../alert/alert.ts";
 import type { Event } from "../event/event.ts";

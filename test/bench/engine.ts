@@ -1,4 +1,5 @@
-// What matching costs beside parsing: events per CPU second with the shipped rules, and the ratio to JSON.parse alone.
+// What matching costs beside parsing: events per CPU second with the shipped rules, and the ratio
+// to JSON.parse alone.
 
 import { createDetection, loadRuleset, readRuleFiles } from "../../src/detection/detection.ts";
 import { encodeEvent } from "../../src/event/codec.ts";

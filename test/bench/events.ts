@@ -1,4 +1,5 @@
-// The demo company's weeks as input for benches: realistic in shape and mix, and the same every time.
+// The demo company's weeks as input for benches: realistic in shape and mix, and the same every
+// time.
 
 import type { Intake } from "../../src/collector/collector.ts";
 import { collectors } from "../../src/collector/collectors.ts";

@@ -1,4 +1,5 @@
-// The whole pipeline in one process on the memory bus: what every stage together costs per event, without disk.
+// The whole pipeline in one process on the memory bus: what every stage together costs per event,
+// without disk.
 
 import { Value } from "typebox/value";
 import { openMemoryBus } from "../../src/bus/memory.ts";

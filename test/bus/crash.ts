@@ -12,7 +12,9 @@ import { Watcher } from "../contract/bus.ts";
 
 const child = fileURLToPath(new URL("./crash-child.ts", import.meta.url));
 
-/** The records of call n: 1 to 9 of them, of several keys and sizes, each saying where it belongs. */
+/**
+ * The records of call n: 1 to 9 of them, of several keys and sizes, each saying where it belongs.
+ */
 export function callRecords(call: number): NewRecord[] {
   return Array.from({ length: sizeOf(call) }, (_, index) => ({
     topic: "events",

@@ -1,4 +1,6 @@
-/** @module Egress: Squid's forms, Harden-Runner, the generic form, and how a destination was named. */
+/**
+ * @module Egress: Squid's forms, Harden-Runner, the generic form, and how a destination was named.
+ */
 
 import { describe, expect, it } from "vitest";
 import { egressCollector } from "../../src/collector/egress.ts";

@@ -127,7 +127,10 @@ const headerSets: readonly Record<string, string>[] = [
   { "x-github-event": "workflow_job", "content-type": "application/x-www-form-urlencoded" },
 ];
 
-/** Feeds `count` inputs to the feed's collector; throws (fails the test) at the first that breaks a promise. */
+/**
+ * Feeds `count` inputs to the feed's collector; throws (fails the test) at the first that breaks a
+ * promise.
+ */
 export function fuzz(feed: Feed, { count, seed }: { count: number; seed: number }): void {
   const random = randomFrom(seed);
   const collector = collectors.get(feed);

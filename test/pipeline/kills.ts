@@ -1,4 +1,7 @@
-/** @module The demo's feed sent to a service that is killed again and again, and what is left of it afterwards. */
+/**
+ * @module The demo's feed sent to a service that is killed again and again, and what is left of it
+ * afterwards.
+ */
 
 import { join } from "node:path";
 import type { Alert, Incident } from "../../src/alert/alert.ts";
@@ -28,7 +31,9 @@ export function wholeFeed(now: number): readonly Post[] {
   return [...history(now), environmentRead(now), blobPost(now), ...imagePulls(now + 2_000)];
 }
 
-/** Sends the feed, killing and restarting the service `kills` times at moments drawn from `seed`. */
+/**
+ * Sends the feed, killing and restarting the service `kills` times at moments drawn from `seed`.
+ */
 export async function playWithKills(now: number, kills: number, seed: number): Promise<Aftermath> {
   const receiver = await startReceiver({ secret: sinkSecret });
   const service = await serviceProcess({ sinkUrl: receiver.url });

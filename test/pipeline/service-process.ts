@@ -1,4 +1,7 @@
-/** @module `pipewarden serve` as a process of its own, that a test can kill without warning and start again. */
+/**
+ * @module `pipewarden serve` as a process of its own, that a test can kill without warning and
+ * start again.
+ */
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";

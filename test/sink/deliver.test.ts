@@ -523,12 +523,16 @@ describe("stopping", () => {
 });
 
 describe("crashes", () => {
-  /** Thrown where the process dies. What it had not committed is gone; the service it sent to remembers. */
+  /**
+   * Thrown where the process dies. What it had not committed is gone; the service it sent to
+   * remembers.
+   */
   const crash = new Error("crash");
 
   /**
-   * One life after another over the same state: each dies at its step (promise, commits, sends and marks are counted
-   * in order), the last one lives. The bus gives the batch again for as long as its commit did not happen.
+   * One life after another over the same state: each dies at its step (promise, commits, sends and
+   * marks are counted in order), the last one lives. The bus gives the batch again for as long as
+   * its commit did not happen.
    */
   async function lives(
     crashSteps: readonly number[],
@@ -587,7 +591,8 @@ describe("crashes", () => {
   const steps = Array.from({ length: 16 }, (_, step) => step);
 
   it("counts enough steps to reach every point", async () => {
-    // A crash at a step nobody reaches is a life without a crash: the walk below would prove nothing there.
+    // A crash at a step nobody reaches is a life without a crash: the walk below would prove
+    // nothing there.
     const whole = await lives([]);
     expect(whole.sent).toEqual(["inc_1/page/1"]);
     const twice = await Promise.all(steps.map(async (step) => (await lives([step])).sent.length));

@@ -1,4 +1,7 @@
-/** @module What the tests of this folder share: notices, a State that can be rolled back, a sink that does as told. */
+/**
+ * @module What the tests of this folder share: notices, a State that can be rolled back, a sink
+ * that does as told.
+ */
 
 import type { Alert, Incident, Notice } from "../../src/alert/alert.ts";
 import type { Event, Fields } from "../../src/event/event.ts";
@@ -18,7 +21,10 @@ export interface NoticeParts {
   readonly events?: number;
 }
 
-/** A notice as the alert stage would make it, with `text` in every place that outsiders can write to. */
+/**
+ * A notice as the alert stage would make it, with `text` in every place that outsiders can write
+ * to.
+ */
 export function noticeOf(parts: NoticeParts = {}): Notice {
   const { kind = "page", incident = "inc_1", text = "acme/api deploy", alerts = 1 } = parts;
   const alert = alertOf(parts);
@@ -95,7 +101,10 @@ function alertOf({ text = "acme/api deploy", incident = "inc_1", ...parts }: Not
   };
 }
 
-/** State in memory. What was not committed is lost by `rollback`, as it is by a crash. Values go through JSON. */
+/**
+ * State in memory. What was not committed is lost by `rollback`, as it is by a crash. Values go
+ * through JSON.
+ */
 export function memoryState(): State & { readonly commits: () => number } {
   const tables = new Map<string, { saved: Map<string, string>; now: Map<string, string> }>();
   let commits = 0;

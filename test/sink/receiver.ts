@@ -1,13 +1,16 @@
 /**
- * @module A receiver of webhooks on loopback, for tests: it checks the signature over the raw bytes, knows repeated
- * deliveries by their id, and answers as it is told.
+ * @module A receiver of webhooks on loopback, for tests: it checks the signature over the raw
+ * bytes, knows repeated deliveries by their id, and answers as it is told.
  */
 
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-/** How to answer one request. "hang" never answers; "drop" closes the connection; "stall" answers 200 without an end. */
+/**
+ * How to answer one request. "hang" never answers; "drop" closes the connection; "stall" answers
+ * 200 without an end.
+ */
 export type Answer =
   | "hang"
   | "drop"
@@ -42,7 +45,9 @@ export interface WebhookReceiver {
   readonly requests: readonly ReceivedWebhook[];
   /** What was accepted, once per id: what a person would see. */
   readonly accepted: ReadonlyMap<string, ReceivedWebhook>;
-  /** Answers for the next requests, in order; after them the usual 204, or 401 for a bad signature. */
+  /**
+   * Answers for the next requests, in order; after them the usual 204, or 401 for a bad signature.
+   */
   answerNext(...answers: readonly Answer[]): void;
   /** The answer for all requests that no `answerNext` covers; undefined for the usual again. */
   answerAll(answer: Answer | undefined): void;

@@ -1,4 +1,7 @@
-/** @module Tables of the documentation that follow from the code: settings, metrics, problem codes, topics, doors. */
+/**
+ * @module Tables of the documentation that follow from the code: settings, metrics, problem codes,
+ * topics, doors.
+ */
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -76,7 +79,10 @@ interface Setting {
   readonly required: boolean;
 }
 
-/** Every setting, a section's own row before those in it. A list's items are `[]`, a name of the operator's `<name>`. */
+/**
+ * Every setting, a section's own row before those in it. A list's items are `[]`, a name of the
+ * operator's `<name>`.
+ */
 export function settings(): readonly Setting[] {
   return [...settingsIn([], Config as Schema)];
 }
@@ -198,7 +204,10 @@ const factSample = {
   ...{ outcome: "retry", count: 3, seconds: 7, occurredAt: 7_000 },
 } as const;
 
-/** The labels and metrics that emitting a fact moves, by metric name; labels from the sample that was counted. */
+/**
+ * The labels and metrics that emitting a fact moves, by metric name; labels from the sample that
+ * was counted.
+ */
 async function movedBy(fact: keyof Emit): Promise<ReadonlyMap<string, string>> {
   const telemetry = silentTelemetry();
   const before = new Set((await telemetry.metrics()).split("\n"));

@@ -1,4 +1,7 @@
-/** @module The listings of ARCHITECTURE.md's "One event": a fixed line taken through the real components, stop by stop. */
+/**
+ * @module The listings of ARCHITECTURE.md's "One event": a fixed line taken through the real
+ * components, stop by stop.
+ */
 
 import { createAlerts, renderPage } from "../../src/alert/alert.ts";
 import type { BusRecord, NewRecord } from "../../src/bus/bus.ts";
@@ -56,7 +59,8 @@ export async function oneEvent(): Promise<string> {
     ...stop(
       5,
       "detection",
-      `${matches.length === 1 ? "One rule holds" : `${matches.length} rules hold`}. The Match that goes on, to topic \`alerts\` under key \`${alertRecord(match).key}\`:`,
+      `${matches.length === 1 ? "One rule holds" : `${matches.length} rules hold`}. The Match goes on to topic \`alerts\`
+under key \`${alertRecord(match).key}\`:`,
       json({ ...match, rule: ruleOf(match), events: match.events.map(({ id }) => id) }),
     ),
     ...stop(6, "alert", "The Alert it opens:", json({ ...alert, ...shortAlert(match) })),
@@ -137,11 +141,13 @@ function alerted(match: Match) {
   return { alert, incident, notice };
 }
 
-/** What the join put on top: build, how it was found, and the names of the fields. */
+/** What the join put on top: build, how it was found, and how many fields say so to rules. */
 function added(before: Event, after: Event): object {
   const { build, buildJoin } = after;
   const fields = Object.entries(after.fields).filter(([name]) => !Object.hasOwn(before.fields, name));
-  return { build, buildJoin, fields: Object.fromEntries(fields) };
+  const shown = fields.filter(([name]) => /secrets_passed|trust|task\.name|runner\.hosted/.test(name));
+  const more = `${fields.length - shown.length} more, all from the build above`;
+  return { build, buildJoin, fields: { ...Object.fromEntries(shown), "…": more } };
 }
 
 function ruleOf({ rule: { id, title, level, page, runbook } }: Match): object {

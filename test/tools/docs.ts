@@ -1,4 +1,7 @@
-/** @module `npm run docs`: writes the generated blocks of the Markdown files; test/docs.test.ts tells when they are stale. */
+/**
+ * @module `npm run docs`: writes the generated blocks of the Markdown files; test/docs.test.ts
+ * tells when they are stale.
+ */
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { metricTable, problemCodeTable, settingsTable, topicTable } from "./docs-tables.ts";

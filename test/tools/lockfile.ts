@@ -1,6 +1,7 @@
-// Some registry mirrors serve only the platform builds their own machines need. npm then leaves the other platforms
-// out of package-lock.json, and the next `npm ci` refuses it as out of step. This writes the missing optional
-// entries back from the exact versions their parents ask for. Run it (`npm run lockfile`) after a dependency change.
+// Some registry mirrors serve only the platform builds their own machines need. npm then leaves the
+// other platforms out of package-lock.json, and the next `npm ci` refuses it as out of step. This
+// writes the missing optional entries back from the exact versions their parents ask for. Run it
+// (`npm run lockfile`) after a dependency change.
 import { readFileSync, writeFileSync } from "node:fs";
 
 interface LockEntry {
