@@ -15,12 +15,10 @@ import { buildsOf, fingerprintOf } from "./match.ts";
 import { type AlertRecord, openMemory } from "./memory.ts";
 import type { AlertChange, Alerts } from "./model.ts";
 
-// biome-ignore-start lint/performance/noBarrelFile: the front door of the folder
 export { type AlertBounds, type Bounded, defaultBounds, type OnEvicted } from "./bounds.ts";
 export { mask } from "./mask.ts";
 export type { Alert, AlertChange, Alerts, Incident, Notice } from "./model.ts";
 export { type PageOptions, renderPage, summaryLine } from "./page.ts";
-// biome-ignore-end lint/performance/noBarrelFile: the front door of the folder
 
 export interface AlertSettings {
   /** Kept whole in the tables named `alert.…`; the caller commits. */

@@ -3,6 +3,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type Static, Type } from "typebox";
+import { problemLine, ServiceError, shown, UnavailableError } from "../error.ts";
 import type { Store } from "../store/store.ts";
 import type { Telemetry } from "../telemetry.ts";
 
@@ -29,7 +30,8 @@ export interface ApiSettings {
   readonly deliveriesOf: (incidentId: string) => readonly unknown[];
 }
 
-const IdParams = Type.Object({ id: Type.String({ maxLength: 200 }) });
+/** As long as the router lets a parameter be. */
+const IdParams = Type.Object({ id: Type.String({ maxLength: 100 }) });
 const ListQuery = Type.Object({
   limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
   cursor: Type.Optional(Type.String({ maxLength: 500 })),
@@ -40,8 +42,13 @@ export async function registerApi(app: FastifyInstance, settings: ApiSettings): 
   app.get("/livez", async () => ({ status: "alive" }));
   app.get("/readyz", async (_request, reply) => {
     const reasons = settings.unready();
-    if (reasons.length === 0) return { status: "ready", backlog: await settings.backlog() };
-    return reply.code(503).send({ status: "unready", reasons });
+    if (reasons.length > 0) return reply.code(503).send({ status: "unready", reasons });
+    try {
+      return { status: "ready", backlog: await settings.backlog() };
+    } catch (error) {
+      const reason = shown(error instanceof Error ? error.message : String(error), 300);
+      return reply.code(503).send({ status: "unready", reasons: [reason] });
+    }
   });
   app.get("/metrics", async (_request, reply) =>
     reply.type("text/plain; version=0.0.4").send(await telemetry.metrics()),
@@ -49,6 +56,10 @@ export async function registerApi(app: FastifyInstance, settings: ApiSettings): 
   await app.register(
     async (scope) => {
       scope.addHook("onRequest", async (request, reply) => authorise(request, reply, settings));
+      scope.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) =>
+        failure(error, reply, telemetry),
+      );
+      scope.setNotFoundHandler(async (_request, reply) => problem(reply, 404, "no such path"));
       scope.get<{ Querystring: Static<typeof ListQuery> }>(
         "/incidents",
         { schema: { querystring: ListQuery } },
@@ -77,12 +88,30 @@ function one(scope: FastifyInstance, path: string, find: (id: string) => Promise
     path,
     { schema: { params: IdParams } },
     async ({ params: { id } }, reply) =>
-      (await find(id)) ??
-      reply
-        .code(404)
-        .type("application/problem+json")
-        .send(JSON.stringify({ title: "no such document", status: 404 })),
+      (await find(id)) ?? problem(reply, 404, "no such document"),
   );
+}
+
+/** Source of the shape: RFC 9457. */
+function problem(reply: FastifyReply, status: number, title: string): FastifyReply {
+  return reply
+    .code(status)
+    .type("application/problem+json")
+    .send(JSON.stringify({ title, status }));
+}
+
+function failure(
+  error: Error & { statusCode?: number },
+  reply: FastifyReply,
+  telemetry: Telemetry,
+): FastifyReply {
+  if (error instanceof ServiceError && error.problem.code === "cursor-invalid") {
+    return problem(reply, 400, problemLine(error.problem));
+  }
+  const status = error.statusCode ?? (error instanceof UnavailableError ? 503 : 500);
+  if (status < 500) return problem(reply, status, error.message);
+  telemetry.log.error({ error: error.message }, "a request failed");
+  return problem(reply, status, "the request failed; try again");
 }
 
 async function authorise(
@@ -97,5 +126,5 @@ async function authorise(
   for (const token of config.tokens) {
     if (timingSafeEqual(digest(given), digest(token))) known = true;
   }
-  if (!known) await reply.code(401).send({ title: "token not accepted", status: 401 });
+  if (!known) await problem(reply.header("www-authenticate", "Bearer"), 401, "token not accepted");
 }

@@ -7,7 +7,7 @@ import { demo } from "./demo.ts";
 import { replayCommand } from "./replay.ts";
 import { rulesTest } from "./rules.ts";
 import { serve } from "./serve.ts";
-import type { CliStreams } from "./terminal.ts";
+import { type CliStreams, shownLines } from "./terminal.ts";
 
 const processStreams: CliStreams = {
   stdout: process.stdout,
@@ -30,10 +30,11 @@ export async function runCli(
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (error instanceof ServiceError) {
-      streams.stderr.write(`${problemLine(error.problem)}\n`);
-      return 3;
+      streams.stderr.write(`${shownLines(problemLine(error.problem))}\n`);
+      return error.problem.code === "input-unreadable" ? 2 : 3;
     }
-    streams.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : error}\n`);
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    streams.stderr.write(`${shownLines(text)}\n`);
     return 1;
   }
 }
@@ -44,7 +45,8 @@ function commands(streams: CliStreams, answer: (code: number) => void): Command 
     .exitOverride()
     .configureOutput({
       writeOut: (text) => streams.stdout.write(text),
-      writeErr: (text) => streams.stderr.write(text),
+      // It repeats what was typed, or pasted.
+      writeErr: (text) => streams.stderr.write(shownLines(text)),
     });
   const configOf = ({ config }: { config?: string }) => {
     const environment = processEnvironment();

@@ -14,7 +14,7 @@ import { openEmbeddedStore } from "../store/embedded.ts";
 import type { Store } from "../store/store.ts";
 import { silentTelemetry } from "../telemetry.ts";
 import { loadRules } from "./rules-loading.ts";
-import { type CliStreams, grouped, progressOn, table } from "./terminal.ts";
+import { type CliStreams, grouped, jsonLine, progressOn, shownLines, table } from "./terminal.ts";
 
 export interface ReplayOptions {
   readonly files: readonly string[];
@@ -26,8 +26,8 @@ export interface ReplayOptions {
 export async function replayCommand(options: ReplayOptions, streams: CliStreams): Promise<number> {
   const { stdout, stderr } = streams;
   const { ruleset, problems, lists } = loadRules(options.config);
-  for (const problem of problems) stderr.write(`${problemLine(problem)}\n`);
   const inputs = await inputsOf(options.files, streams);
+  for (const problem of problems) stderr.write(`${shownLines(problemLine(problem))}\n`);
   const pages: Notice[] = [];
   const store = openEmbeddedStore({ path: ":memory:" });
   const clock = new VirtualClock();
@@ -36,7 +36,7 @@ export async function replayCommand(options: ReplayOptions, streams: CliStreams)
     sinks: [pageCollector(pages)],
     telemetry: silentTelemetry(),
     enrichment: options.config.enrichment,
-    lineage: { cacheHosts: lists.get("cache_hosts") ?? [] },
+    lineage: { ...options.config.lineage, cacheHosts: lists.get("cache_hosts") ?? [] },
     pageAgeMaxMs: 365 * dayMs,
     latenessMs: 15 * minuteMs,
   });
@@ -53,9 +53,9 @@ export async function replayCommand(options: ReplayOptions, streams: CliStreams)
   const incidents = await allIncidents(store);
   const alerts = await alertsOf(store, incidents);
   if (options.json) {
-    for (const alert of alerts) stdout.write(`${JSON.stringify(alert)}\n`);
+    for (const alert of alerts) stdout.write(jsonLine(alert));
   } else {
-    for (const page of pages) stdout.write(`${renderPage(page, {})}\n\n`);
+    for (const page of pages) stdout.write(`${shownLines(renderPage(page, {}))}\n\n`);
     stdout.write(alertTable(alerts));
   }
   const tookMs = realClock.now() - startedAt;
@@ -148,5 +148,5 @@ function summaryText({ counts, alerts, incidents, pages, tookMs }: Summary): str
     `matched   ${grouped(matched)}`,
     `alerts    ${grouped(alerts.length)} in ${grouped(incidents.length)} incidents, ${grouped(pages.length)} would page`,
   ];
-  return `${lines.join("\n")}\n`;
+  return `${shownLines(lines.join("\n"))}\n`;
 }

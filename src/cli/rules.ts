@@ -1,7 +1,7 @@
 /** @module `pipewarden rules`: the tests beside the rules, run with the production engine. */
 
 import { type RuleTestResult, runRuleTests } from "../pipeline/rule-test.ts";
-import { type CliStreams, grouped, paint } from "./terminal.ts";
+import { type CliStreams, grouped, jsonLine, paint, shownLines } from "./terminal.ts";
 
 export interface RulesTestOptions {
   readonly directory: string;
@@ -15,12 +15,13 @@ export async function rulesTest(
 ): Promise<number> {
   const results = await runRuleTests({ directory });
   const failed = results.filter(({ passed }) => !passed);
-  if (json) for (const result of results) stdout.write(`${JSON.stringify(result)}\n`);
+  if (json) for (const result of results) stdout.write(jsonLine(result));
   else for (const result of failed) stdout.write(`${failureText(result, stdout)}\n`);
   if (!json) stdout.write(`${grouped(results.length)} tests, ${grouped(failed.length)} failed\n`);
   return failed.length === 0 ? 0 : 1;
 }
 
 function failureText(result: RuleTestResult, stdout: CliStreams["stdout"]): string {
-  return `${paint(stdout, "red", "failed")}  ${result.rule}: ${result.test}\n  ${result.explanation}`;
+  const { rule, test, explanation } = result;
+  return `${paint(stdout, "red", "failed")}  ${shownLines(`${rule}: ${test}\n  ${explanation}`)}`;
 }

@@ -50,7 +50,7 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
   }
   const closers: (() => Promise<void> | void)[] = [];
   try {
-    mkdirSync(config.dataDir, { recursive: true });
+    makeDataDir(config.dataDir);
     const trouble = new Trouble(telemetry);
     const busPath = join(config.dataDir, "bus.db");
     const bus = await openEmbeddedBus({ path: busPath, clock, onTrouble: (t) => trouble.hear(t) });
@@ -64,7 +64,7 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
     const pipeline = new Pipeline({
       ...{ bus, states, store, sinks, ruleset, clock, telemetry },
       enrichment: config.enrichment,
-      lineage: { cacheHosts: lists.get("cache_hosts") ?? [] },
+      lineage: { ...config.lineage, cacheHosts: lists.get("cache_hosts") ?? [] },
       pageAgeMaxMs: config.pageAgeMaxMs,
       latenessMs: 15 * minuteMs,
     });
@@ -72,7 +72,7 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
     closers.push(() => pipeline.stop());
     const app = await openHttp({ ...settings, pipeline, store, trouble });
     closers.push(() => app.close());
-    const url = await app.listen({ host: config.listen.host, port: config.listen.port });
+    const url = await listen(app, config.listen);
     telemetry.log.info({ url, rules: ruleset.byId.size }, "listening");
     const { broken } = trouble;
     return { url, ruleCount: ruleset.byId.size, broken, stop: () => closeAll(closers) };
@@ -87,6 +87,30 @@ function linksOf({ consoleUrl, listen }: Config): { readonly consoleUrl?: string
   if (consoleUrl !== undefined) return { consoleUrl };
   const host = listen.host.includes(":") ? `[${listen.host}]` : listen.host;
   return listen.port === 0 ? {} : { consoleUrl: `http://${host}:${listen.port}` };
+}
+
+function makeDataDir(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    const found = `${shown(path)}: ${errorCode(error)}`;
+    const expected = "a directory that can be written";
+    throw new ServiceError({ code: "config-invalid", place: "dataDir", expected, found });
+  }
+}
+
+async function listen(app: FastifyInstance, { host, port }: Config["listen"]): Promise<string> {
+  try {
+    return await app.listen({ host, port });
+  } catch (error) {
+    const found = `${shown(host)}:${port}: ${errorCode(error)}`;
+    const expected = "an address and port that are free";
+    throw new ServiceError({ code: "config-invalid", place: "listen", expected, found });
+  }
+}
+
+function errorCode(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? shown(String(error));
 }
 
 /** Last opened, first closed; each closer runs once, and one that fails does not keep the others open. */

@@ -1,6 +1,7 @@
 /** @module What commands print: tables for people, lines for machines, progress on a terminal. */
 
 import { stripVTControlCharacters, styleText } from "node:util";
+import { shown } from "../error.ts";
 
 /** Where a command writes; tests give their own. */
 export interface CliStreams {
@@ -9,6 +10,8 @@ export interface CliStreams {
   readonly stdin: NodeJS.ReadableStream;
 }
 
+const cellLengthMax = 160;
+
 export type Style = Parameters<typeof styleText>[0];
 
 /** Colour where the stream is a terminal (and NO_COLOR does not forbid it). */
@@ -16,8 +19,27 @@ export function paint(stream: CliStreams["stdout"], style: Style, text: string):
   return stream.isTTY === true ? styleText(style, text, { validateStream: false }) : text;
 }
 
-/** Columns as wide as their widest cell, two spaces between; numbers to the right. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** Text of several lines for a terminal: whatever came with it from outside cannot steer the terminal. */
+export function shownLines(text: string): string {
+  return text
+    .split("\n")
+    .map((line) => shown(line, Number.POSITIVE_INFINITY))
+    .join("\n");
+}
+
+/** A value as one line of JSON that is safe on a terminal too: what JSON leaves alone is escaped as well. */
+export function jsonLine(value: unknown): string {
+  const json = JSON.stringify(value).replace(/[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu, (char) =>
+    Array.from({ length: char.length }, (_, index) => {
+      return `\\u${char.charCodeAt(index).toString(16).padStart(4, "0")}`;
+    }).join(""),
+  );
+  return `${json}\n`;
+}
+
+/** Columns as wide as their widest cell, two spaces between; numbers to the right. Cells are plain text from anywhere. */
+export function table(head: readonly string[], given: readonly (readonly string[])[]): string {
+  const rows = given.map((row) => row.map((cell) => shown(cell, cellLengthMax)));
   const widths = head.map((title, column) =>
     Math.max(...[title, ...rows.map((row) => row[column] ?? "")].map(shownWidth)),
   );

@@ -40,7 +40,7 @@ export function applyEnvironment(
       throw new ServiceError(invalid(variable, expected, `${shown(earlier)} as well`));
     }
     variables.set(path.join("."), variable);
-    setAt(settings, path, valueOf(fromFile ? fileText(variable, text) : text, schemas));
+    setAt(settings, path, settingOf(fromFile ? fileText(variable, text) : text, schemas));
   }
   return variables;
 }
@@ -59,7 +59,7 @@ function variableName(path: SettingPath): string {
 }
 
 /** The text as what the setting asks for; what does not read so stays text, and is refused with everything else. */
-function valueOf(text: string, schemas: readonly TSchema[]): unknown {
+function settingOf(text: string, schemas: readonly TSchema[]): unknown {
   const types = new Set(schemas.map((schema) => (schema as { readonly type?: string }).type));
   if (types.has("array")) {
     return text

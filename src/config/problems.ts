@@ -17,7 +17,10 @@ export interface Checked {
 
 /** Everything that is wrong; [] when the settings follow the schema. */
 export function configProblems(checked: Checked): readonly Problem[] {
-  return problemsBelow(checked, checked.schema, []);
+  const problems = problemsBelow(checked, checked.schema, []);
+  // A misspelt key comes first: what is then missing only follows from it.
+  const isUnknown = ({ found }: Problem) => (found.startsWith("unknown key") ? 0 : 1);
+  return problems.toSorted((a, b) => isUnknown(a) - isUnknown(b));
 }
 
 function problemsBelow(checked: Checked, schema: TSchema, base: SettingPath): Problem[] {
@@ -83,10 +86,8 @@ function constOf(schema: TSchema): unknown {
 }
 
 function choice(values: readonly unknown[]): string {
-  return values
-    .map(String)
-    .join(", ")
-    .replace(/, ([^,]*)$/, " or $1");
+  const distinct = [...new Set(values)].map(String).join(", ");
+  return distinct.replace(/, ([^,]*)$/, " or $1");
 }
 
 function unknownKey(checked: Checked, path: SettingPath, key: string): Problem {
@@ -141,7 +142,7 @@ function kindOf(value: unknown): string {
   if (value === undefined || value === null) return "nothing";
   if (Array.isArray(value)) return `a list of ${value.length}`;
   if (typeof value === "object") return "a map";
-  if (typeof value === "string") return `text of ${value.length} characters`;
+  if (typeof value === "string") return `text of length ${value.length}`;
   return shown(value);
 }
 

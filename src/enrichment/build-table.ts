@@ -4,18 +4,16 @@
  */
 
 import { type EpochMs, hourMs, secondMs } from "../clock.ts";
-import type { BuildContext } from "../event/build.ts";
 import type { Event, Feed } from "../event/event.ts";
 import type { State } from "../state/state.ts";
 import type { BuildFact } from "./build-fact.ts";
 import { factsOf } from "./build-facts.ts";
+import { buildKey } from "./changes.ts";
 import type { RunnerInventory } from "./inventory.ts";
-import { type JoinSources, type Resolution, resolve, waitKeys } from "./join.ts";
+import { type JoinSources, type Pointers, pointersOf, type Resolution, resolve } from "./join.ts";
 import { createLeases } from "./leases.ts";
-import { commitKey } from "./pulls.ts";
 import { groupKey } from "./records.ts";
 import { RunBook } from "./run-book.ts";
-import { runnerKeys } from "./runner-name.ts";
 import { type Said, Waiting } from "./waiting.ts";
 import { withBuild, withoutBuild } from "./with-build.ts";
 
@@ -108,7 +106,8 @@ class StoredBuildTable implements BuildTable {
     const slackMs = settings.slackMs ?? 30 * secondMs;
     this.#sources = { book: this.#book, inventory, leases, slackMs };
     const limits = { parkedMax, releasedMax: parkedMax, recentMax: parkedMax };
-    this.#waiting = new Waiting(state, limits, (event) => this.#keysOf(event));
+    const keysOf = (event: Event): readonly string[] => this.#pointersOf(event).keys;
+    this.#waiting = new Waiting({ state, limits, slackMs, keysOf });
   }
 
   factsOf(event: Event): readonly BuildFact[] {
@@ -117,12 +116,13 @@ class StoredBuildTable implements BuildTable {
 
   learn(fact: BuildFact, now: EpochMs): readonly Event[] {
     this.#waiting.expire(now);
-    const groups = this.#book.learn(fact);
+    const changes = this.#book.learn(fact);
     const emitted: Event[] = [];
-    for (const waiter of this.#waiting.under(this.#touched(fact, groups))) {
-      const resolution = resolve(waiter.event, this.#sources);
+    for (const waiter of this.#waiting.under(changes)) {
+      const pointers = this.#pointersOf(waiter.event);
+      const resolution = resolve(waiter.event, pointers, this.#sources);
       if (!isNews(waiter.said, resolution)) continue;
-      emitted.push(this.#emit(waiter.event, resolution, now));
+      emitted.push(this.#emit(waiter.event, { pointers, resolution, now }));
       if (waiter.said !== undefined) this.#reEmitted += 1;
     }
     return emitted;
@@ -133,20 +133,24 @@ class StoredBuildTable implements BuildTable {
     this.#sources.leases.learn(event);
     const parkedUntil = this.#waiting.parkedUntil(event.id);
     if (parkedUntil !== undefined) return { kind: "parked", until: parkedUntil };
-    const resolution = resolve(event, this.#sources);
-    const keys = this.#keysOf(event);
+    const pointers = this.#pointersOf(event);
+    const resolution = resolve(event, pointers, this.#sources);
+    const { keys } = pointers;
     const waits = runtimeFeeds.has(event.feed) && keys.length > 0 && !resolution.settled;
-    if (!waits) return { kind: "ready", event: this.#emit(event, resolution, now) };
+    const found = { pointers, resolution, now };
+    if (!waits) return { kind: "ready", event: this.#emit(event, found) };
     const until = now + this.#waitMs;
     if (this.#waiting.park({ event, until }, keys)) return { kind: "parked", until };
     this.#parkedFull += 1;
-    return { kind: "ready", event: this.#emit(event, resolution, now) };
+    return { kind: "ready", event: this.#emit(event, found) };
   }
 
   due(now: EpochMs): readonly Event[] {
     this.#waiting.expire(now);
-    return this.#waiting.due(now).map((waiter) => {
-      return this.#emit(waiter.event, resolve(waiter.event, this.#sources), now);
+    return this.#waiting.due(now).map(({ event }) => {
+      const pointers = this.#pointersOf(event);
+      const resolution = resolve(event, pointers, this.#sources);
+      return this.#emit(event, { pointers, resolution, now });
     });
   }
 
@@ -166,13 +170,18 @@ class StoredBuildTable implements BuildTable {
     };
   }
 
+  #pointersOf(event: Event): Pointers {
+    return pointersOf(event, this.#sources);
+  }
+
   /** The event as it goes on, remembered where a later fact could say more. */
-  #emit(event: Event, resolution: Resolution, now: EpochMs): Event {
+  #emit(event: Event, { pointers, resolution, now }: Found): Event {
     const { build, join, settled } = resolution;
-    const said: Said = build === undefined ? { join } : { build, join };
-    const keys = this.#keysOf(event, build);
     this.#waiting.forget(event.id);
-    if (runtimeFeeds.has(event.feed) && keys.length > 0) {
+    if (runtimeFeeds.has(event.feed) && pointers.keys.length > 0) {
+      const said: Said = build === undefined ? { join } : { build, join };
+      // A fact about the job or its run changes the build, whatever the event was found by.
+      const keys = build === undefined ? pointers.keys : [...pointers.keys, buildKey(build)];
       if (!settled) {
         this.#waiting.release({ event, until: now + this.#keepMs, said }, keys);
       } else {
@@ -182,28 +191,13 @@ class StoredBuildTable implements BuildTable {
     if (build === undefined) return withoutBuild(event, join.candidates);
     return withBuild(event, build, join);
   }
+}
 
-  #keysOf(event: Event, build?: BuildContext): readonly string[] {
-    const keys = waitKeys(event, this.#sources);
-    if (build === undefined) return keys;
-    // A fact about the run or its head changes the build, whatever the event was found by.
-    const ofBuild = [`group:${groupKey(build)}`, `head:${commitKey(build.repository, build.sha)}`];
-    return [...keys, ...ofBuild];
-  }
-
-  /** The keys under which a fact may find waiting events. */
-  #touched(fact: BuildFact, groups: readonly string[]): ReadonlySet<string> {
-    const keys = new Set<string>();
-    const { jobId, runId, sha, repository } = fact.build;
-    if (jobId !== undefined) keys.add(`job:${jobId}`);
-    if (runId !== "") keys.add(`run:${runId}`);
-    else if (sha !== undefined) keys.add(`head:${commitKey(repository, sha)}`);
-    for (const group of groups) keys.add(`group:${group}`);
-    for (const runner of this.#book.runnersOf(fact)) {
-      for (const key of runnerKeys(runner)) keys.add(`runner:${key}`);
-    }
-    return keys;
-  }
+/** What was found out about an event, and when. */
+interface Found {
+  readonly pointers: Pointers;
+  readonly resolution: Resolution;
+  readonly now: EpochMs;
 }
 
 const confidences = ["none", "after-job", "likely", "exact"];

@@ -34,6 +34,11 @@ export function mergeCells<T>(cells: Cells<T>, telling: Telling<T>): Cells<T> {
   return merged;
 }
 
+/** Whether both tell the same, whoever told it and when. */
+export function sameValues<T>(a: Cells<T>, b: Cells<T>, names: readonly (keyof T)[]): boolean {
+  return a === b || names.every((name) => a[name]?.[0] === b[name]?.[0]);
+}
+
 function isGreater(cell: Cell<unknown>, than: Cell<unknown> | undefined): boolean {
   if (than === undefined) return true;
   if (cell[1] !== than[1]) return cell[1] > than[1];

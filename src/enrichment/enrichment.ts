@@ -13,5 +13,6 @@ export {
   type Joined,
 } from "./build-table.ts";
 export { createInventory, EnrichmentConfig, type RunnerInventory } from "./inventory.ts";
+export { createPlaceKey, type PlaceKey } from "./place-key.ts";
 export { withBuild } from "./with-build.ts";
 // biome-ignore-end lint/performance/noBarrelFile: the front door of the folder

@@ -6,9 +6,9 @@
 import { type EpochMs, minuteMs } from "../clock.ts";
 import type { BuildContext } from "../event/build.ts";
 import { known } from "./payload.ts";
-import type { JobView } from "./pick.ts";
 import type { Head } from "./pulls.ts";
 import type { JobRecord, Prepared, PreparedRecord, Pull, RunRecord } from "./records.ts";
+import type { JobView } from "./window.ts";
 
 /** A job is prepared shortly before it starts; two services stamp the two. */
 const preparedSlackMs = minuteMs;
@@ -81,14 +81,17 @@ export function preparedCovers(
   prepared: { readonly record: PreparedRecord; readonly entry: Prepared },
   job: JobRecord,
 ): boolean {
-  const name = job.cells.job?.[0];
   const { record, entry } = prepared;
-  if (name === undefined || !(name === record.job || name.startsWith(`${record.job} (`))) {
-    return false;
-  }
+  if (!namesJob(record, job.cells.job?.[0])) return false;
   const runner = job.cells.runner?.[0].name;
   const other = entry.runner?.name;
   return runner === undefined || other === undefined || same(runner, other);
+}
+
+/** Whether a prepared record bears a job's name, or the name of its matrix. */
+export function namesJob(record: PreparedRecord, name: string | undefined): boolean {
+  if (name === undefined || !name.startsWith(record.job)) return false;
+  return name.length === record.job.length || name.startsWith(" (", record.job.length);
 }
 
 export interface JobParts {

@@ -8,10 +8,13 @@ import type { BuildContext, BuildJoin, JoinMethod } from "../event/build.ts";
 import { type Event, textOf } from "../event/event.ts";
 import type { RunnerInventory } from "./inventory.ts";
 import type { Leases } from "./leases.ts";
-import { type JobView, ownerOf, type Picked, pickJob, pickStep } from "./pick.ts";
+import type { Picked } from "./pick.ts";
+import { pickAround, pickJob, pickStep } from "./pick.ts";
 import type { RunRecord } from "./records.ts";
 import type { RunBook } from "./run-book.ts";
-import { type PodReading, podReadings, readingFits } from "./runner-name.ts";
+import { aroundIn, type Hint, narrowedTo } from "./runner-index.ts";
+import { type PodReading, podReadings, readingFits, readingKey } from "./runner-name.ts";
+import { type JobView, ownerOf } from "./window.ts";
 
 /** What the join found. Not `settled`: a fact that is still on its way may give another answer. */
 export interface Resolution {
@@ -43,27 +46,32 @@ const unknown: Resolution = {
   settled: false,
 };
 
-/**
- * The keys an event can be found by when a fact arrives; [] when it names nothing that could be a
- * runner.
- */
-export function waitKeys(event: Event, sources: JoinSources): readonly string[] {
+/** What an event points at, read once: the ways to its runners, and the keys it can wait under. */
+export interface Pointers {
+  readonly routes: readonly Route[];
+  /**
+   * The keys a fact may find the event by; [] when it names nothing that could be a runner. Those
+   * of runners count only at the event's time.
+   */
+  readonly keys: readonly string[];
+}
+
+export function pointersOf(event: Event, sources: JoinSources): Pointers {
   const { jobId, runId } = event.join;
-  const keys = routesOf(event, sources).flatMap((route) => {
-    return route.readings.map((reading) => `runner:${reading.key}`);
-  });
+  const routes = routesOf(event, sources);
+  const keys = routes.flatMap((route) => route.readings.map(readingKey));
   if (jobId !== undefined) keys.push(`job:${jobId}`);
   if (runId !== undefined) keys.push(`run:${runId}`);
-  return [...new Set(keys)];
+  return { routes, keys: keys.length > 1 ? [...new Set(keys)] : keys };
 }
 
 /**
  * The best answer of all routes. The first settled one wins; else the first with a build, else the
  * first with candidates.
  */
-export function resolve(event: Event, sources: JoinSources): Resolution {
+export function resolve(event: Event, pointers: Pointers, sources: JoinSources): Resolution {
   let best = unknown;
-  for (const resolution of resolutions(event, sources)) {
+  for (const resolution of resolutions(event, pointers, sources)) {
     if (resolution.settled) return resolution;
     if (worth(resolution) > worth(best)) best = resolution;
   }
@@ -75,13 +83,17 @@ function worth(resolution: Resolution): number {
   return resolution.join.candidates.length > 0 ? 1 : 0;
 }
 
-function* resolutions(event: Event, sources: JoinSources): Iterable<Resolution> {
+function* resolutions(
+  event: Event,
+  { routes }: Pointers,
+  sources: JoinSources,
+): Iterable<Resolution> {
   const { jobId, runId } = event.join;
   if (jobId !== undefined) yield byJobId(event, sources, jobId);
   if (runId !== undefined) yield byRunId(event, sources, runId);
   // An audit entry's address is a person's, and a webhook names its run: the ids say it all.
   if (isGithub(event)) return;
-  for (const route of routesOf(event, sources)) yield byRunner(event, sources, route);
+  for (const route of routes) yield byRunner(event, sources, route);
 }
 
 function byJobId(event: Event, { book }: JoinSources, jobId: string): Resolution {
@@ -183,8 +195,10 @@ function routesOf(event: Event, sources: JoinSources): readonly Route[] {
     const readings = inventory.runnersOfAddress(address).map(exactly);
     if (readings.length > 0) routes.push({ method: "address", readings });
     const pods = pod === undefined ? leases.podsAt(address, event.occurredAt) : [];
-    const leased = pods.flatMap(podReadings);
-    if (leased.length > 0) routes.push({ method: "address", readings: leased, leased: true });
+    // A runner's pod and its job's pod are read alike: one reading is enough.
+    const leased = [...new Map(pods.flatMap(podReadings).map((one) => [readingKey(one), one]))];
+    if (leased.length > 0)
+      routes.push({ method: "address", readings: leased.map(([, one]) => one), leased: true });
   }
   return routes;
 }
@@ -193,27 +207,17 @@ function exactly(runner: string): PodReading {
   return { key: runner.toLowerCase(), cut: false };
 }
 
-function byRunner(event: Event, sources: JoinSources, route: Route): Resolution {
-  const { book, slackMs } = sources;
-  let views: readonly JobView[] = [];
-  for (const reading of route.readings) {
-    const jobs = book.jobsOfRunner(reading);
-    // An exact name outweighs a cut one, but two runners on one machine are both meant.
-    views = route.method === "pod" && views.length > 0 ? views : [...views, ...jobs];
-  }
-  const picked = pickJob(views, event.occurredAt, slackMs);
-  return judged(event, route, hinted(event, views, { picked, slackMs }));
-}
-
-/** Several answers: what the event says of its repository may leave one. */
-function hinted(
-  event: Event,
-  views: readonly JobView[],
-  { picked, slackMs }: { readonly picked: Picked; readonly slackMs: number },
-): Picked {
-  if (picked.kind !== "many") return picked;
-  const fewer = preferred(event, views);
-  return fewer.length < views.length ? pickJob(fewer, event.occurredAt, slackMs) : picked;
+function byRunner(event: Event, { book, slackMs }: JoinSources, route: Route): Resolution {
+  const found = book.runners.tracksOf(route.readings);
+  // An exact name outweighs a cut one, but two runners on one machine are both meant.
+  const tracks = route.method === "pod" ? found.slice(0, 1) : found;
+  const time = event.occurredAt;
+  const all = tracks.map(({ timeline }) => timeline);
+  const picked = pickAround(time, aroundIn(all, time, slackMs));
+  // Several answers: what the event says of its repository may leave one.
+  const fewer = picked.kind === "many" ? narrowedTo(tracks, hintOf(event)) : undefined;
+  if (fewer === undefined) return judged(event, route, picked);
+  return judged(event, route, pickAround(time, aroundIn(fewer, time, slackMs)));
 }
 
 function judged(event: Event, route: Route, picked: Picked): Resolution {
@@ -261,17 +265,20 @@ function ambiguous(views: readonly JobView[]): Resolution {
  * excludes.
  */
 function preferred(event: Event, views: readonly JobView[]): readonly JobView[] {
-  const repository = (
-    event.join.repository ?? textOf(event.fields, "vcs.repository.name")
-  )?.toLowerCase();
+  const { repository, owner } = hintOf(event);
   const same = views.filter((view) => view.build.repository.toLowerCase() === repository);
   if (same.length > 0) return same;
-  const owner =
-    repository === undefined
-      ? textOf(event.fields, "vcs.owner.name")?.toLowerCase()
-      : ownerOf({ repository });
   const sameOwner = views.filter((view) => ownerOf(view.build) === owner);
   return sameOwner.length > 0 ? sameOwner : views;
+}
+
+function hintOf({ join, fields }: Event): Hint {
+  const repository = (join.repository ?? textOf(fields, "vcs.repository.name"))?.toLowerCase();
+  const owner =
+    repository === undefined
+      ? textOf(fields, "vcs.owner.name")?.toLowerCase()
+      : ownerOf({ repository });
+  return { repository, owner };
 }
 
 function candidatesOf(views: readonly JobView[]): readonly string[] {

@@ -95,8 +95,12 @@ export function payloadsAt(payload: OpenRecord, ...path: readonly string[]): rea
   return Array.isArray(value) ? value.slice(0, listLengthMax).filter(isRecord) : [];
 }
 
-/** The same values without those that are undefined. */
+/** The same values without those that are undefined. Our own names only, never outside ones. */
 export function known<T extends object>(values: { readonly [K in keyof T]: T[K] | undefined }): T {
-  const entries = Object.entries(values).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries) as T;
+  const kept: Partial<T> = {};
+  for (const name of Object.keys(values) as (keyof T)[]) {
+    const value = values[name];
+    if (value !== undefined) kept[name] = value;
+  }
+  return kept as T;
 }

@@ -3,20 +3,8 @@
  */
 
 import { type EpochMs, secondMs } from "../clock.ts";
-import type { BuildContext } from "../event/build.ts";
 import type { BuildStep } from "./build-fact.ts";
-
-/** A job as the join sees it: its build and the time it ran. */
-export interface JobView {
-  /** Identity of the job in the table. */
-  readonly key: string;
-  readonly build: BuildContext;
-  /** Undefined while queued and for jobs that never ran. */
-  readonly startedAt: EpochMs | undefined;
-  /** Undefined while it runs. */
-  readonly endAt: EpochMs | undefined;
-  readonly steps: readonly BuildStep[];
-}
+import { byStart, type JobView, sameRunner, type Window, windowOf } from "./window.ts";
 
 /**
  * What the time says. `after` is the last job that ended before it; `near` when within the slack of
@@ -34,34 +22,36 @@ export type Picked =
   | { readonly kind: "many"; readonly views: readonly JobView[] }
   | { readonly kind: "none" };
 
-interface Window {
-  readonly view: JobView;
-  readonly from: EpochMs;
-  /**
-   * The first moment after the job: GitHub's times are whole seconds, so a job that ended at :05
-   * held :05.9.
-   */
-  readonly to: EpochMs;
+/** Windows around a moment, in order of start. */
+export interface Around {
+  /** Those that hold the moment, or miss it by no more than the slack. */
+  near(): readonly Window[];
+  /** Those that ended before it; asked only when none is near. */
+  ended(): readonly Window[];
+}
+
+/** Chooses by time among the jobs of one run. */
+export function pickJob(views: readonly JobView[], time: EpochMs, slackMs: number): Picked {
+  const windows = windowsOf(views);
+  return pickAround(time, {
+    near: () => windows.filter(({ from, to }) => from - slackMs <= time && time < to + slackMs),
+    ended: () => windows.filter(({ to }) => to <= time),
+  });
 }
 
 /** Chooses by time among jobs of the same runner or of runners that could be meant. */
-export function pickJob(views: readonly JobView[], time: EpochMs, slackMs: number): Picked {
-  const windows = windowsOf(views);
-  const inside = windows.filter((window) => window.from <= time && time < window.to);
+export function pickAround(time: EpochMs, around: Around): Picked {
+  const near = around.near();
+  const inside = near.filter(({ from, to }) => from <= time && time < to);
   const [only, ...more] = inside;
   if (only !== undefined && more.length === 0) return { kind: "one", view: only.view, near: false };
   if (only !== undefined) return pickBoundary(inside);
-  const near = windows.filter((window) => {
-    return window.from - slackMs <= time && time < window.to + slackMs;
-  });
   const [nearest] = near;
-  if (near.length > 1) return { kind: "many", views: near.map((window) => window.view) };
-  if (nearest !== undefined) {
-    const { view } = nearest;
-    if (time < nearest.from) return { kind: "one", view, near: true };
-    return { kind: "after", view, near: true, others: [] };
-  }
-  return pickEnded(windows.filter((window) => window.to <= time));
+  if (nearest === undefined) return pickEnded(around.ended());
+  if (near.length > 1) return { kind: "many", views: near.map(({ view }) => view) };
+  const { view } = nearest;
+  if (time < nearest.from) return { kind: "one", view, near: true };
+  return { kind: "after", view, near: true, others: [] };
 }
 
 /**
@@ -69,13 +59,12 @@ export function pickJob(views: readonly JobView[], time: EpochMs, slackMs: numbe
  * runner id.
  */
 function pickEnded(windows: readonly Window[]): Picked {
-  const views = lastOfEachRunner(windows).map((window) => window.view);
-  const last = views.at(-1);
+  const ended = lastOfEachRunner(windows);
+  const views = ended.map(({ view }) => view);
+  const last = ended.at(-1);
   if (last === undefined) return { kind: "none" };
-  if (views.some((view) => ownerOf(view.build) !== ownerOf(last.build))) {
-    return { kind: "many", views };
-  }
-  return { kind: "after", view: last, near: false, others: views.slice(0, -1) };
+  if (ended.some(({ owner }) => owner !== last.owner)) return { kind: "many", views };
+  return { kind: "after", view: last.view, near: false, others: views.slice(0, -1) };
 }
 
 /**
@@ -87,54 +76,41 @@ function pickBoundary(inside: readonly Window[]): Picked {
   const latest = lastOfEachRunner(inside);
   const [one] = latest;
   if (one === undefined || latest.length > 1) {
-    return { kind: "many", views: inside.map((window) => window.view) };
+    return { kind: "many", views: inside.map(({ view }) => view) };
   }
-  const others = inside.filter((window) => window !== one).map((window) => window.view);
+  const others = inside.filter((window) => window !== one).map(({ view }) => view);
   return { kind: "boundary", view: one.view, others };
 }
 
 function windowsOf(views: readonly JobView[]): readonly Window[] {
-  const windows: Window[] = [];
-  for (const view of views) {
-    const { startedAt: from, endAt } = view;
-    if (from === undefined || view.build.conclusion === "skipped") continue;
-    windows.push({
-      view,
-      from,
-      to: endAt === undefined ? Number.POSITIVE_INFINITY : endAt + secondMs,
-    });
-  }
-  windows.sort((a, b) => a.from - b.from || (a.view.key < b.view.key ? -1 : 1));
-  // A job whose end was never told ends, at the latest, when its runner starts the next.
-  return windows.map((window, index) => {
-    if (window.to !== Number.POSITIVE_INFINITY) return window;
+  const windows = views.flatMap((view) => windowOf(view) ?? []).sort(byStart);
+  for (const [index, window] of windows.entries()) {
+    if (!window.open) continue;
     const next = windows.slice(index + 1).find((other) => {
-      return other.from > window.from && sameRunner(other.view, window.view);
+      return other.from > window.from && sameRunner(other, window);
     });
-    return next === undefined ? window : { ...window, to: next.from };
-  });
+    if (next !== undefined) window.to = next.from;
+  }
+  return windows;
 }
 
+/** Windows without a later one of the same runner; an id that is not told may be any. */
 function lastOfEachRunner(windows: readonly Window[]): readonly Window[] {
-  return windows.filter((window, index) => {
-    return !windows.slice(index + 1).some((later) => sameRunner(later.view, window.view));
-  });
-}
-
-/**
- * Names are unique within an owner's scope only, and a runner that registers again gets a new id.
- */
-function sameRunner(a: JobView, b: JobView): boolean {
-  const left = a.build.runner;
-  const right = b.build.runner;
-  if (left === undefined || right === undefined) return false;
-  if (ownerOf(a.build) !== ownerOf(b.build)) return false;
-  if (left.name.toLowerCase() !== right.name.toLowerCase()) return false;
-  return left.id === undefined || right.id === undefined || left.id === right.id;
-}
-
-export function ownerOf(build: Pick<BuildContext, "repository">): string {
-  return (build.repository.split("/")[0] ?? "").toLowerCase();
+  const seen = new Map<string, Set<string | undefined>>();
+  const latest: Window[] = [];
+  for (const window of windows.toReversed()) {
+    const { scope, runnerId } = window;
+    if (scope === undefined) {
+      latest.push(window);
+      continue;
+    }
+    const ids = seen.get(scope) ?? new Set<string | undefined>();
+    const later = ids.has(undefined) || (runnerId === undefined ? ids.size > 0 : ids.has(runnerId));
+    if (!later) latest.push(window);
+    ids.add(runnerId);
+    seen.set(scope, ids);
+  }
+  return latest.reverse();
 }
 
 /**

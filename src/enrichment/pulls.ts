@@ -17,7 +17,7 @@ export interface Head {
 }
 
 export interface Pulls {
-  /** Takes in a `pull:` fact; answers the keys under which runs may now find it. */
+  /** Takes in a `pull:` fact; answers the keys (`headKeys`) of the runs that may now find it. */
   learn(fact: BuildFact): readonly string[];
   find(head: Head): Pull | undefined;
   readonly evicted: number;
@@ -87,7 +87,8 @@ export function commitKey(repository: string, sha: string): string {
   return `${repository.toLowerCase()}@${sha}`;
 }
 
-function branchKey(repository: string, headRepository: string, ref: string): string {
+/** The branch of a pull request, in the repository it comes from. */
+export function branchKey(repository: string, headRepository: string, ref: string): string {
   return `${repository.toLowerCase()}@${headRepository.toLowerCase()}:${ref}`;
 }
 

@@ -23,10 +23,21 @@ export interface PodReading {
   readonly cut: boolean;
 }
 
-/** The keys a runner is found under: its name, and its name as the hooks would cut it. */
-export function runnerKeys(runner: string): readonly string[] {
+/** The name of the runner as the hooks cut it, where it is long enough to be cut. */
+export function cutKeys(runner: string): readonly PodReading[] {
   const name = runner.toLowerCase();
-  return [...new Set([name, name.slice(0, jobBaseMax), name.slice(0, stepBaseMax)])];
+  return [jobBaseMax, stepBaseMax]
+    .filter((length) => name.length >= length)
+    .map((length) => ({ key: name.slice(0, length), cut: true }));
+}
+
+/** One text for a reading, in maps. */
+export function readingKey({ key, cut }: PodReading): string {
+  return cut ? `cut:${key}` : `runner:${key}`;
+}
+
+export function isReadingKey(key: string): boolean {
+  return key.startsWith("runner:") || key.startsWith("cut:");
 }
 
 /**

@@ -7,6 +7,8 @@ import type { EpochMs } from "../clock.ts";
 import type { BuildContext, BuildJoin } from "../event/build.ts";
 import type { Event } from "../event/event.ts";
 import type { State, StateTable } from "../state/state.ts";
+import { buildKey, type Changes } from "./changes.ts";
+import { WaitingIndex } from "./waiting-index.ts";
 
 /** What was last said about an event that has gone on. */
 export interface Said {
@@ -28,6 +30,15 @@ export interface WaitingLimits {
   readonly recentMax: number;
 }
 
+export interface WaitingSettings {
+  readonly state: State;
+  readonly limits: WaitingLimits;
+  /** How far outside a job its activity may lie. */
+  readonly slackMs: number;
+  /** The keys an event waits under, for those kept in `state`. */
+  readonly keysOf: (event: Event) => readonly string[];
+}
+
 /**
  * Parked and released events live in State. Recent ones, already joined, are in memory only: a
  * restart forgets them, and then a detail that comes late (the secrets passed) is not added to
@@ -38,9 +49,7 @@ export class Waiting {
   readonly #released: StateTable<Waiter>;
   readonly #recent = new Map<string, Waiter>();
   readonly #limits: WaitingLimits;
-  /** Ids of waiting events under each key a fact may bring. */
-  readonly #byKey = new Map<string, Set<string>>();
-  readonly #keysOf = new Map<string, readonly string[]>();
+  readonly #index: WaitingIndex;
   /** Ids in the order they were released: the first is forgotten first. */
   readonly #releasedOrder = new Set<string>();
   #nextDue: EpochMs | undefined;
@@ -48,8 +57,9 @@ export class Waiting {
   #releasedEvicted = 0;
   #recentEvicted = 0;
 
-  constructor(state: State, limits: WaitingLimits, keysOf: (event: Event) => readonly string[]) {
+  constructor({ state, limits, slackMs, keysOf }: WaitingSettings) {
     this.#limits = limits;
+    this.#index = new WaitingIndex(slackMs);
     this.#parked = state.table("parked");
     this.#released = state.table("released");
     const released = [...this.#released.entries()].sort(([a, left], [b, right]) => {
@@ -57,9 +67,11 @@ export class Waiting {
     });
     for (const [id, waiter] of released) {
       this.#releasedOrder.add(id);
-      this.#index(id, keysOf(waiter.event));
+      const build = waiter.said?.build;
+      const ofBuild = build === undefined ? [] : [buildKey(build)];
+      this.#index.add(waiter.event, [...keysOf(waiter.event), ...ofBuild]);
     }
-    for (const [id, waiter] of this.#parked.entries()) this.#index(id, keysOf(waiter.event));
+    for (const [, { event }] of this.#parked.entries()) this.#index.add(event, keysOf(event));
   }
 
   get counts(): {
@@ -88,7 +100,7 @@ export class Waiting {
     const { id } = waiter.event;
     this.forget(id);
     this.#parked.put(id, waiter);
-    this.#index(id, keys);
+    this.#index.add(waiter.event, keys);
     if (!this.#stale && (this.#nextDue === undefined || waiter.until < this.#nextDue)) {
       this.#nextDue = waiter.until;
     }
@@ -101,7 +113,7 @@ export class Waiting {
     this.forget(id);
     this.#released.put(id, waiter);
     this.#releasedOrder.add(id);
-    this.#index(id, keys);
+    this.#index.add(waiter.event, keys);
     for (const oldest of this.#releasedOrder) {
       if (this.#released.size <= this.#limits.releasedMax) break;
       this.forget(oldest);
@@ -114,7 +126,7 @@ export class Waiting {
     const { id } = waiter.event;
     this.forget(id);
     this.#recent.set(id, waiter);
-    this.#index(id, keys);
+    this.#index.add(waiter.event, keys);
     for (const oldest of this.#recent.keys()) {
       if (this.#recent.size <= this.#limits.recentMax) break;
       this.forget(oldest);
@@ -123,12 +135,7 @@ export class Waiting {
   }
 
   forget(id: string): void {
-    for (const key of this.#keysOf.get(id) ?? []) {
-      const ids = this.#byKey.get(key);
-      ids?.delete(id);
-      if (ids?.size === 0) this.#byKey.delete(key);
-    }
-    this.#keysOf.delete(id);
+    this.#index.remove(id);
     if (this.#parked.get(id) !== undefined) {
       this.#parked.delete(id);
       this.#stale = true;
@@ -137,11 +144,9 @@ export class Waiting {
     this.#recent.delete(id);
   }
 
-  /** Events waiting under any of the keys, in order of event time. */
-  under(keys: Iterable<string>): readonly Waiter[] {
-    const ids = new Set<string>();
-    for (const key of keys) for (const id of this.#byKey.get(key) ?? []) ids.add(id);
-    return [...ids]
+  /** Events that may have another answer after these changes, in order of event time. */
+  under(changes: Changes): readonly Waiter[] {
+    return [...this.#index.under(changes)]
       .flatMap((id) => this.#parked.get(id) ?? this.#released.get(id) ?? this.#recent.get(id) ?? [])
       .sort((a, b) => byTime(a.event, b.event));
   }
@@ -179,15 +184,6 @@ export class Waiting {
       const waiter = this.#released.get(id);
       if (waiter !== undefined && waiter.until > now) break;
       this.forget(id);
-    }
-  }
-
-  #index(id: string, keys: readonly string[]): void {
-    this.#keysOf.set(id, keys);
-    for (const key of keys) {
-      const ids = this.#byKey.get(key) ?? new Set<string>();
-      ids.add(id);
-      this.#byKey.set(key, ids);
     }
   }
 }

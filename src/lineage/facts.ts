@@ -2,29 +2,24 @@
 
 import { type Static, Type } from "typebox";
 import { type Event, textOf } from "../event/event.ts";
+import { isCache } from "./cache-hosts.ts";
 import type { LineageFact, LineageKind } from "./lineage-fact.ts";
 
 /** Settings of the lineage, under `lineage:`. */
 export const LineageConfig = Type.Object(
   {
-    cache_hosts: Type.Array(Type.String({ minLength: 1 }), {
-      default: [],
-      description:
-        "Hosts (`cache.internal.example`, with or without a port) or URL prefixes of build caches. " +
-        "What one run uploads there and another downloads ties the two together.",
-    }),
-    keep_days: Type.Integer({
+    keepDays: Type.Integer({
       default: 31,
       minimum: 1,
       maximum: 366,
       description: "How long a cache entry, artifact or token is remembered after its last use.",
     }),
-    things_max: Type.Integer({
+    thingsMax: Type.Integer({
       default: 200_000,
       minimum: 100,
       description: "The most cache entries, artifacts and tokens kept.",
     }),
-    runs_max: Type.Integer({ default: 50_000, minimum: 100, description: "The most runs kept." }),
+    runsMax: Type.Integer({ default: 50_000, minimum: 100, description: "The most runs kept." }),
   },
   {
     additionalProperties: false,
@@ -34,7 +29,10 @@ export const LineageConfig = Type.Object(
 export type LineageConfig = Static<typeof LineageConfig>;
 
 export interface LineageSettings {
-  /** Host names, `host:port`, or URL prefixes. */
+  /**
+   * The operator's list `cache_hosts`: host names, `host:port`, or URL prefixes. As in the rules
+   * that use the list, `*` stands for any text and `?` for one character, and case does not count.
+   */
   readonly cacheHosts: readonly string[];
 }
 
@@ -59,7 +57,7 @@ function cacheFacts(event: Event, settings: LineageSettings): readonly LineageFa
   if (method === undefined || !(status >= 200 && status < 300)) return [];
   if (decision !== undefined && decision !== "allow") return [];
   const url = cacheUrl(textOf(fields, "url.full"));
-  if (url === undefined || !settings.cacheHosts.some((cache) => isWithin(url, cache))) return [];
+  if (url === undefined || !isCache(url, settings.cacheHosts)) return [];
   const thing = `cache:${url.href}`;
   if (saveMethods.has(method)) return factOf(event, "cache-saved", thing);
   return method === "GET" ? factOf(event, "cache-restored", thing) : [];
@@ -80,19 +78,6 @@ function cacheUrl(text: string | undefined): URL | undefined {
   url.username = "";
   url.password = "";
   return url;
-}
-
-/** Whether `url` lies under a configured host or URL prefix; a prefix ends at a path segment. */
-function isWithin(url: URL, cache: string): boolean {
-  if (!/^https?:\/\//i.test(cache)) {
-    const host = cache.toLowerCase();
-    return url.hostname === host || url.host === host;
-  }
-  if (!URL.canParse(cache)) return false;
-  const prefix = new URL(cache);
-  if (prefix.origin !== url.origin) return false;
-  const path = prefix.pathname.endsWith("/") ? prefix.pathname : `${prefix.pathname}/`;
-  return url.pathname.startsWith(path) || url.pathname === prefix.pathname;
 }
 
 function registryFacts(event: Event): readonly LineageFact[] {

@@ -1,21 +1,21 @@
-/**
- * @module The graph of runs and things: taint is kept per run and follows every fact, in whatever
- * order they come.
- */
+/** @module The graph of runs and things in State: facts taken in, taints answered, bounds kept. */
 
 import { dayMs, type EpochMs } from "../clock.ts";
-import { type BuildContext, isUntrusted, runKey } from "../event/build.ts";
+import { type BuildContext, isUntrusted } from "../event/build.ts";
 import type { State, StateTable } from "../state/state.ts";
 import { type Edge, Edges } from "./edges.ts";
 import type { Lineage, LineageCounts, LineageFact, Taint } from "./lineage-fact.ts";
 import {
-  keepEarlier,
-  mergeTaints,
-  nearestOf,
-  reasonOf,
-  sameTaints,
-  type TaintEntry,
-} from "./taint.ts";
+  edgeOf,
+  outweighs,
+  outweighsBuild,
+  type StoredEdge,
+  type StoredRun,
+  wholeRun,
+  withJob,
+} from "./stored.ts";
+import { reasonOf } from "./taint.ts";
+import { TaintFlow } from "./taint-flow.ts";
 
 export interface LineageGraphSettings {
   /**
@@ -30,29 +30,7 @@ export interface LineageGraphSettings {
   readonly keepMs?: number;
 }
 
-/**
- * An edge with how much its event knew of the build: the fuller of two tellings of one event is
- * kept.
- */
-interface StoredEdge extends Edge {
-  readonly weight: number;
-}
-
-interface StoredRun {
-  /** Absent while the run is only known as suspicious. */
-  readonly build?: BuildContext;
-  readonly suspectAt?: EpochMs;
-  /** Taints whose facts have been forgotten. */
-  readonly kept?: readonly TaintEntry[];
-  readonly lastAt: EpochMs;
-}
-
 const taintsShownMax = 16;
-/**
- * How often one settling may compute a run, on average: a circle that holds more taints than are
- * kept could go on for ever.
- */
-const roundsMax = 64;
 const holdersMax = 64;
 /** Saves, restores or uses of one thing. */
 const factsPerThingMax = 1_024;
@@ -71,7 +49,7 @@ class StoredLineage implements Lineage {
   readonly #facts: StateTable<StoredEdge>;
   readonly #runs: StateTable<StoredRun>;
   readonly #edges = new Edges();
-  readonly #taints = new Map<string, readonly TaintEntry[]>();
+  readonly #flow: TaintFlow;
   readonly #limits: Required<Omit<LineageGraphSettings, "state">>;
   #latestAt = 0;
   #untilPrune = pruneEvery;
@@ -84,24 +62,28 @@ class StoredLineage implements Lineage {
     this.#limits = { thingsMax, runsMax, keepMs };
     this.#facts = state.table("facts");
     this.#runs = state.table("runs");
+    this.#flow = new TaintFlow(this.#edges, {
+      isBad: (run) => this.#isBad(run),
+      kept: (run) => this.#runs.get(run)?.kept ?? [],
+    });
     for (const [, edge] of this.#facts.entries()) {
       this.#edges.add(edge);
       this.#latestAt = Math.max(this.#latestAt, edge.at);
     }
-    this.#settle([...this.#runs.entries()].map(([run]) => run));
+    this.#flow.settle([...this.#runs.entries()].map(([run]) => run));
   }
 
   apply(fact: LineageFact): readonly string[] {
     const edge = edgeOf(fact);
     const old = this.#facts.get(edge.key);
-    const stale = this.#learnRun(edge, fact.run) ? this.#readersOfRun(edge.run) : [];
-    if (old !== undefined && !outweighs(edge, old)) return this.#settle(stale);
-    if (old !== undefined) stale.push(...this.#touchedBy(old));
+    const stale = this.#learnRun(edge, fact.run) ? this.#flow.readersOfRun(edge.run) : [];
+    if (old !== undefined && !outweighs(edge, old)) return this.#flow.settle(stale);
+    if (old !== undefined) stale.push(...this.#flow.touchedBy(old));
     if (old !== undefined) this.#edges.remove(old.key);
     this.#facts.put(edge.key, edge);
     this.#edges.add(edge);
     this.#latestAt = Math.max(this.#latestAt, edge.at);
-    const changed = this.#follow(edge, stale);
+    const changed = this.#flow.follow(edge, stale);
     this.#keepBounds(edge);
     return changed;
   }
@@ -113,12 +95,12 @@ class StoredLineage implements Lineage {
     const lastAt = Math.max(old?.lastAt ?? occurredAt, occurredAt);
     this.#runs.put(run, { ...old, suspectAt, lastAt });
     if (this.#runs.size > this.#limits.runsMax) this.#prune();
-    return this.#settle(this.#readersOfRun(run));
+    return this.#flow.settle(this.#flow.readersOfRun(run));
   }
 
   taintsOf(run: string): readonly Taint[] {
     const taints: Taint[] = [];
-    for (const taint of this.#taints.get(run) ?? []) {
+    for (const taint of this.#flow.taintsOf(run)) {
       const build = this.#runs.get(taint.origin)?.build;
       if (build === undefined) continue;
       const { thing, savedAt, restoredAt, job, step } = taint;
@@ -171,105 +153,6 @@ class StoredLineage implements Lineage {
     return record.suspectAt !== undefined || isUntrusted(record.build);
   }
 
-  /**
-   * Brings the taints up to date after `edge` was added and the runs in `stale` lost their ground.
-   */
-  #follow(edge: Edge, stale: readonly string[]): readonly string[] {
-    if (edge.kind === "cache-saved") {
-      return this.#settle([...stale, ...this.#edges.readersOf(edge).map(({ run }) => run)]);
-    }
-    if (edge.kind !== "cache-restored") return this.#settle(stale);
-    if (stale.length > 0) return this.#settle([...stale, edge.run]);
-    // The common case, and thousands of times per run: one more restore can only add.
-    const before = this.#taints.get(edge.run) ?? [];
-    const after = mergeTaints(before, this.#broughtBy(edge, new Map()));
-    if (after === before) return [];
-    this.#taints.set(edge.run, after);
-    return [edge.run, ...this.#settle(this.#readersOfRun(edge.run))];
-  }
-
-  /**
-   * Computes anew the taints of these runs and of all that read from them, from nothing: a taint
-   * whose ground is gone must not live on in a circle. Answers the runs whose taints changed.
-   */
-  #settle(runs: readonly string[]): readonly string[] {
-    if (runs.length === 0) return [];
-    const before = new Map<string, readonly TaintEntry[]>();
-    const open = [...runs];
-    for (let run = open.pop(); run !== undefined; run = open.pop()) {
-      if (before.has(run)) continue;
-      before.set(run, this.#taints.get(run) ?? []);
-      this.#taints.delete(run);
-      open.push(...this.#readersOfRun(run));
-    }
-    const queue = new Set(before.keys());
-    let left = before.size * roundsMax;
-    for (const run of queue) {
-      queue.delete(run);
-      if (left === 0) break;
-      left -= 1;
-      const old = this.#taints.get(run) ?? [];
-      const now = this.#computed(run);
-      if (sameTaints(old, now)) continue;
-      this.#taints.set(run, now);
-      // A set is walked in order of insertion: what is added here is reached later in this loop.
-      for (const reader of this.#readersOfRun(run)) queue.add(reader);
-    }
-    const changed = [...before].filter(([run, old]) => {
-      return !sameTaints(old, this.#taints.get(run) ?? []);
-    });
-    return changed.map(([run]) => run);
-  }
-
-  #computed(run: string): readonly TaintEntry[] {
-    const best = new Map((this.#runs.get(run)?.kept ?? []).map((taint) => [taint.origin, taint]));
-    for (const restore of this.#edges.restoresOf(run)) {
-      // Thousands of restores bring the same few origins: only an earlier one says more.
-      for (const taint of this.#broughtBy(restore, best)) keepEarlier(best, taint);
-    }
-    return nearestOf(best);
-  }
-
-  /**
-   * The taints one restore brings: what stood there then, and what its saver had taken in before it
-   * saved; without those of which `best` has an earlier one.
-   */
-  #broughtBy(restore: Edge, best: ReadonlyMap<string, TaintEntry>): readonly TaintEntry[] {
-    const save = this.#edges.contentAt(restore.thing, restore.at);
-    if (save === undefined || save.run === restore.run) return [];
-    const { thing, at: savedAt, job, step } = save;
-    const restoredAt = restore.at;
-    const isNews = (origin: string): boolean => {
-      return (
-        origin !== restore.run &&
-        !((best.get(origin)?.restoredAt ?? Number.POSITIVE_INFINITY) < restoredAt)
-      );
-    };
-    const brought: TaintEntry[] = [];
-    for (const taint of this.#taints.get(save.run) ?? []) {
-      if (taint.restoredAt > savedAt || !isNews(taint.origin)) continue;
-      brought.push({ ...taint, restoredAt, depth: taint.depth + 1, via: save.run });
-    }
-    if (!this.#isBad(save.run) || !isNews(save.run)) return brought;
-    const via = save.run;
-    brought.push({ origin: via, thing, savedAt, restoredAt, depth: 1, via, ...withJob(job, step) });
-    return brought;
-  }
-
-  /** Runs whose taints rest on this edge. */
-  #touchedBy(edge: Edge): readonly string[] {
-    if (edge.kind === "cache-restored") return [edge.run];
-    return edge.kind === "cache-saved" ? this.#edges.readersOf(edge).map(({ run }) => run) : [];
-  }
-
-  #readersOfRun(run: string): string[] {
-    const readers = new Set<string>();
-    for (const save of this.#edges.savesOf(run)) {
-      for (const reader of this.#edges.readersOf(save)) readers.add(reader.run);
-    }
-    return [...readers];
-  }
-
   #keepBounds(edge: Edge): void {
     const oldest = this.#edges.overflow(edge, factsPerThingMax);
     if (oldest !== undefined) this.#forget([oldest]);
@@ -294,7 +177,7 @@ class StoredLineage implements Lineage {
       if (edges.length > 0 && this.#runs.size <= runsMax) continue;
       this.#forget(edges);
       this.#runs.delete(run);
-      this.#taints.delete(run);
+      this.#flow.forget(run);
       this.#runsEvicted += 1;
     }
   }
@@ -304,8 +187,8 @@ class StoredLineage implements Lineage {
    * them.
    */
   #forget(edges: readonly Edge[]): void {
-    for (const run of new Set(edges.flatMap((edge) => this.#touchedBy(edge)))) {
-      const kept = this.#taints.get(run) ?? [];
+    for (const run of new Set(edges.flatMap((edge) => this.#flow.touchedBy(edge)))) {
+      const kept = this.#flow.taintsOf(run);
       const record = this.#runs.get(run);
       if (record === undefined || kept.length === 0) continue;
       this.#runs.put(run, { ...record, kept });
@@ -322,61 +205,6 @@ class StoredLineage implements Lineage {
     const record = this.#runs.get(run);
     if (record !== undefined && record.lastAt < at) this.#runs.put(run, { ...record, lastAt: at });
   }
-}
-
-function edgeOf(fact: LineageFact): StoredEdge {
-  const { eventId, kind, thing, run: build, occurredAt: at } = fact;
-  const { job, step } = build;
-  return {
-    key: `${kind}|${eventId}|${thing}`,
-    kind,
-    thing,
-    run: runKey(build),
-    at,
-    weight: weightOf(build),
-    ...withJob(job, step),
-  };
-}
-
-function withJob(
-  job: string | undefined,
-  step: string | undefined,
-): { job?: string; step?: string } {
-  return { ...(job === undefined ? {} : { job }), ...(step === undefined ? {} : { step }) };
-}
-
-/** Of two tellings of one event the fuller one holds, whichever came first. */
-function outweighs(edge: StoredEdge, old: StoredEdge): boolean {
-  if (edge.weight !== old.weight) return edge.weight > old.weight;
-  return JSON.stringify(edge) > JSON.stringify(old);
-}
-
-function outweighsBuild(build: BuildContext, old: BuildContext): boolean {
-  const difference = weightOf(build) - weightOf(old);
-  if (difference !== 0) return difference > 0;
-  return JSON.stringify(build) > JSON.stringify(old);
-}
-
-function weightOf(build: BuildContext): number {
-  return Object.values(build).filter((value) => value !== undefined).length;
-}
-
-/** The build without what belongs to one of its jobs. */
-function wholeRun(build: BuildContext): BuildContext {
-  const {
-    jobId: _jobId,
-    job: _job,
-    step: _step,
-    stepNumber: _stepNumber,
-    runner: _runner,
-    secretsPassed: _secretsPassed,
-    environment: _environment,
-    startedAt: _startedAt,
-    completedAt: _completedAt,
-    conclusion: _conclusion,
-    ...run
-  } = build;
-  return run;
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { createAlerts, type Notice } from "../alert/alert.ts";
 import { type Bus, topics } from "../bus/bus.ts";
-import { type Clock, hourMs, secondMs } from "../clock.ts";
+import { type Clock, dayMs, hourMs, secondMs } from "../clock.ts";
 import type { Intake } from "../collector/collector.ts";
 import { createCorrelation, createRouter } from "../correlation/correlation.ts";
 import { createDetection, type Ruleset } from "../detection/detection.ts";
@@ -10,10 +10,18 @@ import {
   type BuildTable,
   createBuildTable,
   createInventory,
+  createPlaceKey,
   type EnrichmentConfig,
+  type PlaceKey,
 } from "../enrichment/enrichment.ts";
 import type { Feed } from "../event/event.ts";
-import { createLineage, type LineageSettings, lineageFacts } from "../lineage/lineage.ts";
+import {
+  createLineage,
+  type Lineage,
+  type LineageConfig,
+  type LineageSettings,
+  lineageFacts,
+} from "../lineage/lineage.ts";
 import { createDelivery, type DeliveryChain, type Sink } from "../sink/sink.ts";
 import type { State, StateStore } from "../state/state.ts";
 import type { Store } from "../store/store.ts";
@@ -37,7 +45,7 @@ export interface PipelineSettings {
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   readonly enrichment: EnrichmentConfig;
-  readonly lineage: LineageSettings;
+  readonly lineage: LineageSettings & LineageConfig;
   /** An event older than this when it is matched wakes nobody. */
   readonly pageAgeMaxMs: number;
   /** How much later than its neighbours a match may arrive and still count in its window. */
@@ -49,9 +57,11 @@ export class Pipeline {
   readonly #settings: PipelineSettings;
   readonly #runners: readonly StageRunner[];
   readonly #delivery: DeliveryChain;
+  readonly #placeKey: PlaceKey;
 
   constructor(settings: PipelineSettings) {
     this.#settings = settings;
+    this.#placeKey = createPlaceKey(settings.enrichment.runners);
     const deliver = this.#deliver();
     this.#delivery = deliver.delivery;
     this.#runners = [
@@ -71,7 +81,10 @@ export class Pipeline {
   /** Resolves once everything in it is durable: events on the bus, rejections in the dead letters. */
   async accept(intake: Intake, feed: Feed | undefined): Promise<void> {
     const letters = intake.rejections.map((rejection) => deadLetterRecord(rejection, feed));
-    const records = [...intake.events.map(eventRecord), ...letters];
+    const records = [
+      ...intake.events.map((event) => eventRecord(event, this.#placeKey(event))),
+      ...letters,
+    ];
     if (records.length > 0) await this.#settings.bus.append(records);
   }
 
@@ -122,15 +135,16 @@ export class Pipeline {
     return sum;
   }
 
-  #runner(name: string, make: () => Stage): StageRunner {
+  /** The stage must be made over the very State that its runner commits: opening one twice makes two. */
+  #runner(name: string, make: (state: State) => Stage): StageRunner {
     const { bus, states, clock, telemetry } = this.#settings;
-    return new StageRunner({ name, bus, state: states.open(name), clock, telemetry, make });
+    const state = states.open(name);
+    return new StageRunner({ name, bus, state, clock, telemetry, make: () => make(state) });
   }
 
   #detect(): StageRunner {
-    const { states, enrichment, ruleset, lineage, telemetry } = this.#settings;
-    const state = states.open("detect");
-    return this.#runner("detect", () =>
+    const { enrichment, ruleset, lineage, telemetry } = this.#settings;
+    return this.#runner("detect", (state) =>
       createDetectStage({
         emit: telemetry.emit,
         builds: buildTable(state, enrichment),
@@ -142,9 +156,8 @@ export class Pipeline {
   }
 
   #correlate(): StageRunner {
-    const { states, ruleset, latenessMs, telemetry } = this.#settings;
-    const state = states.open("correlate");
-    return this.#runner("correlate", () =>
+    const { ruleset, latenessMs, telemetry } = this.#settings;
+    return this.#runner("correlate", (state) =>
       createCorrelateStage({
         correlation: createCorrelation({
           ruleset,
@@ -157,11 +170,10 @@ export class Pipeline {
   }
 
   #notify(): StageRunner {
-    const { states, pageAgeMaxMs, telemetry } = this.#settings;
+    const { lineage: config, pageAgeMaxMs, telemetry } = this.#settings;
     const { emit } = telemetry;
-    const state = states.open("notify");
-    return this.#runner("notify", () => {
-      const lineage = createLineage({ state });
+    return this.#runner("notify", (state) => {
+      const lineage = lineageIn(state, config);
       return createNotifyStage({
         emit,
         lineage,
@@ -171,12 +183,13 @@ export class Pipeline {
   }
 
   #deliver(): { runner: StageRunner; delivery: DeliveryChain } {
-    const { states, sinks, clock, telemetry } = this.#settings;
-    const state = states.open("deliver");
+    const { bus, states, sinks, clock, telemetry } = this.#settings;
+    const name = "deliver";
+    const state = states.open(name);
     const commit = (change: () => void) => runner.change(change);
     const delivery = createDelivery({ sinks, state, clock, telemetry, commit });
-    const promise = (notice: Notice) => delivery.promise(notice);
-    const runner = this.#runner("deliver", () => createDeliverStage(promise));
+    const make = () => createDeliverStage((notice: Notice) => delivery.promise(notice));
+    const runner = new StageRunner({ name, bus, state, clock, telemetry, make });
     return { runner, delivery };
   }
 }
@@ -185,10 +198,15 @@ function buildTable(state: State, config: EnrichmentConfig): BuildTable {
   return createBuildTable({
     state,
     inventory: createInventory(config.runners),
-    waitMs: config.wait_seconds * secondMs,
-    slackMs: config.slack_seconds * secondMs,
-    buildsMax: config.builds_max,
-    parkedMax: config.parked_max,
-    keepMs: config.keep_hours * hourMs,
+    waitMs: config.waitSeconds * secondMs,
+    slackMs: config.slackSeconds * secondMs,
+    buildsMax: config.buildsMax,
+    parkedMax: config.parkedMax,
+    keepMs: config.keepHours * hourMs,
   });
+}
+
+function lineageIn(state: State, config: LineageConfig): Lineage {
+  const { thingsMax, runsMax, keepDays } = config;
+  return createLineage({ state, thingsMax, runsMax, keepMs: keepDays * dayMs });
 }

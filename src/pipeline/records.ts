@@ -39,17 +39,9 @@ function record<T extends keyof TopicValues>(
   return { topic, key, value: Buffer.from(JSON.stringify({ v: version, value })) };
 }
 
-/**
- * Events of one runner, run or repository stay in order: they share a partition. The host stands in for a runner whose
- * name the event does not tell.
- */
-function eventKey({ join, id }: Event): string {
-  const run = join.runId === undefined ? undefined : `${join.repository ?? ""}#${join.runId}`;
-  return join.runnerName ?? join.pod ?? run ?? join.host ?? join.address ?? join.repository ?? id;
-}
-
-export function eventRecord(event: Event): NewRecord {
-  return { topic: "events", key: eventKey(event), value: encodeEvent(event) };
+/** `key` is the event's place (`createPlaceKey`): what happens on one machine stays in order. */
+export function eventRecord(event: Event, key: string): NewRecord {
+  return { topic: "events", key, value: encodeEvent(event) };
 }
 
 export function buildRecord(fact: BuildFact): NewRecord {

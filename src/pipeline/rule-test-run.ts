@@ -109,7 +109,7 @@ class Stages {
   }
 
   async take(event: Event, now: EpochMs): Promise<void> {
-    await this.#follow([eventRecord(event)], now);
+    await this.#follow([eventRecord(event, event.id)], now);
   }
 
   /** Moves the clock, waking the stage at each moment it asked for on the way. */

@@ -2,7 +2,7 @@
 
 import type { Bus, BusRecord, Consumer, NewRecord, Topic } from "../bus/bus.ts";
 import type { Clock, EpochMs } from "../clock.ts";
-import { shown, UnavailableError } from "../error.ts";
+import { ServiceError, shown, UnavailableError } from "../error.ts";
 import type { State } from "../state/state.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { deadLetterRecord, recordPlace } from "./records.ts";
@@ -33,6 +33,17 @@ export interface StageRunnerSettings {
   readonly make: () => Stage;
 }
 
+/** A dead letter must itself fit on the bus; the whole record stays at the place its problem names. */
+const letterBytesMax = 8 * 1024 * 1024;
+/** At least a little later, so that a stage that is always due cannot spin; longer after a failure. */
+const tickMsMin = 20;
+const failedTickMs = 1_000;
+
+function isUnavailable(error: unknown): boolean {
+  if (error instanceof UnavailableError) return true;
+  return error instanceof ServiceError && error.problem.code === "state-unavailable";
+}
+
 /** Runs one stage over its topics, one batch at a time. */
 export class StageRunner {
   readonly #settings: StageRunnerSettings;
@@ -42,6 +53,7 @@ export class StageRunner {
   #turn: Promise<void> = Promise.resolve();
   #cancelTick: (() => void) | undefined;
   #stopped = false;
+  #tickFailed = false;
 
   constructor(settings: StageRunnerSettings) {
     this.#settings = settings;
@@ -67,11 +79,16 @@ export class StageRunner {
     this.#scheduleTick();
   }
 
-  /** Runs `change` between two batches and saves what it put in the state. */
+  /** Runs `change` between two batches and saves what it put in the state; when that fails, none of it stays. */
   change(change: () => void): Promise<void> {
     return this.#exclusive(async () => {
-      change();
-      this.#settings.state.commit();
+      try {
+        change();
+        this.#settings.state.commit();
+      } catch (error) {
+        this.#restore();
+        throw error;
+      }
     });
   }
 
@@ -164,7 +181,17 @@ export class StageRunner {
     const { state } = this.#settings;
     await this.#append(out);
     for (const { topic, partition, offset } of records) state.advance(topic, partition, offset + 1);
-    state.commit();
+    this.#commit();
+  }
+
+  /** A full disk is no record's fault: the batch comes again. */
+  #commit(): void {
+    try {
+      this.#settings.state.commit();
+    } catch (error) {
+      if (!isUnavailable(error)) throw error;
+      throw new UnavailableError("the state could not be saved", { cause: error });
+    }
   }
 
   async #append(out: readonly NewRecord[]): Promise<void> {
@@ -172,6 +199,8 @@ export class StageRunner {
     try {
       await this.#settings.bus.append(out);
     } catch (error) {
+      // Never taken, however often it is tried: whatever made it is set aside instead.
+      if (error instanceof ServiceError && error.problem.code === "body-too-large") throw error;
       throw new UnavailableError("the bus did not take a stage's records", { cause: error });
     }
   }
@@ -188,11 +217,14 @@ export class StageRunner {
       expected: `a record that stage ${this.#settings.name} can apply`,
       found: shown(String(error), 300),
     } as const;
-    return deadLetterRecord({ problem, raw: Buffer.from(record.value).toString("utf8") });
+    const { buffer, byteOffset, byteLength } = record.value;
+    const kept = Buffer.from(buffer, byteOffset, Math.min(byteLength, letterBytesMax));
+    return deadLetterRecord({ problem, raw: kept.toString("utf8") });
   }
 
   async #tick(): Promise<void> {
     if (this.#stage.tick === undefined) return;
+    this.#tickFailed = false;
     try {
       const out = this.#stage.tick(this.#settings.clock.now());
       await this.#append(out);
@@ -203,6 +235,7 @@ export class StageRunner {
         { stage: this.#settings.name, error: shown(String(error), 300) },
         "a stage failed on its timer; its state is as it was before",
       );
+      this.#tickFailed = true;
       this.#restore();
     }
   }
@@ -212,8 +245,7 @@ export class StageRunner {
     this.#cancelTick?.();
     if (due === undefined || this.#stopped) return;
     const { clock } = this.#settings;
-    // At least a little later, so that a stage that is always due cannot spin.
-    const delayMs = Math.max(20, due - clock.now());
+    const delayMs = Math.max(this.#tickFailed ? failedTickMs : tickMsMin, due - clock.now());
     this.#cancelTick = clock.after(delayMs, () => {
       void this.tick().then(() => this.#scheduleTick());
     });

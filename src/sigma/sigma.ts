@@ -4,7 +4,6 @@
  * Source: the Sigma specification 2.1.0 (rules, correlations, filters, modifiers).
  */
 
-// biome-ignore lint/performance/noBarrelFile: the front door, all that other folders import.
 export {
   type CompiledRule,
   type CompileOptions,

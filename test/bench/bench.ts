@@ -4,8 +4,9 @@
 import { cpus } from "node:os";
 import { benchBus } from "./bus.ts";
 import { benchEngine } from "./engine.ts";
-import { benchPipeline } from "./pipeline.ts";
+import { benchJoin } from "./join.ts";
 import type { BenchLine } from "./line.ts";
+import { benchPipeline } from "./pipeline.ts";
 
 const short = process.argv.includes("--short");
 const json = process.argv.includes("--json");
@@ -13,6 +14,7 @@ const only = process.argv[process.argv.indexOf("--only") + 1];
 
 const benches: readonly (readonly [string, (short: boolean) => Promise<BenchLine[]>])[] = [
   ["engine", benchEngine],
+  ["join", benchJoin],
   ["pipeline", benchPipeline],
   ["bus", benchBus],
 ];

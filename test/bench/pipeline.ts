@@ -6,6 +6,7 @@ import { openMemoryBus } from "../../src/bus/memory.ts";
 import { VirtualClock } from "../../src/clock.ts";
 import { loadRuleset, readRuleFiles } from "../../src/detection/detection.ts";
 import { EnrichmentConfig } from "../../src/enrichment/enrichment.ts";
+import { LineageConfig } from "../../src/lineage/lineage.ts";
 import { Pipeline } from "../../src/pipeline/pipeline.ts";
 import { openMemoryState } from "../../src/state/memory.ts";
 import { openEmbeddedStore } from "../../src/store/embedded.ts";
@@ -26,7 +27,7 @@ export async function benchPipeline(short: boolean): Promise<BenchLine[]> {
         .ruleset,
       telemetry: silentTelemetry(),
       enrichment: Value.Create(EnrichmentConfig),
-      lineage: { cacheHosts: ["cache.corp.example"] },
+      lineage: { ...Value.Create(LineageConfig), cacheHosts: ["cache.corp.example"] },
       ...{ pageAgeMaxMs: 0, latenessMs: 0 },
     });
     await pipeline.start();

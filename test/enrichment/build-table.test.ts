@@ -523,6 +523,54 @@ describe("parking", () => {
     expect(tell(late, 20.001, preparedEvent())).toEqual([]);
   });
 
+  it("is answered when a job that could have been meant turns out to be on another runner", () => {
+    const builds = table();
+    const second = { id: 5002, runId: 78, name: "test" };
+    tell(builds, 0, jobEvent({ runner: "vm-1", runnerId: 1 }));
+    tell(builds, 0, jobEvent({ ...second, runner: "vm-1", runnerId: 2 }));
+    const early = falco(5, { runnerName: "vm-1" });
+    expect(joined(builds, early)).toBeUndefined();
+    const [answered] = tell(builds, 6, jobEvent({ ...second, runner: "vm-9", seconds: 6 }));
+    expect(answered).toMatchObject({ id: early.id, build: { jobId: "5001" } });
+  });
+
+  it("waits for a job id alone, and for a job that begins soon after it", () => {
+    const builds = table();
+    expect(joined(builds, egress(5, { jobId: "5001" }))).toBeUndefined();
+    expect(joined(builds, falco(5, { pod: "r2" }))).toBeUndefined();
+    const [byId] = tell(builds, 6, jobEvent({ from: 90, seconds: 6 }));
+    expect(byId).toMatchObject({ id: "egress:5", build: { jobId: "5001" } });
+    const soon = { id: 5002, runId: 78, runner: "r2", seconds: 6 };
+    expect(tell(builds, 6, jobEvent({ ...soon, from: 36 }))).toEqual([]);
+    const [near] = tell(builds, 7, jobEvent({ ...soon, from: 35, seconds: 7 }));
+    expect(near).toMatchObject({ id: "falco:5", build: { jobId: "5002" } });
+  });
+
+  it("is answered by the first job of the repository it names, however long ago", () => {
+    const builds = table();
+    const vm = { runner: "vm-1" };
+    tell(builds, 0, jobEvent({ ...vm, runnerId: 1, from: 15 }));
+    tell(builds, 0, jobEvent({ ...vm, runnerId: 2, from: 16, id: 5002, runId: 78 }));
+    const early = falco(100, { runnerName: "vm-1", repository: "acme/other" });
+    expect(joined(builds, early)).toBeUndefined();
+    expect(builds.due(at(115))[0]?.build).toBeUndefined();
+    const old = { id: 5003, runId: 79, repository: "acme/other", from: 10, to: 12 };
+    const [answered] = tell(builds, 116, jobEvent({ ...vm, ...old, action: "completed" }));
+    expect(answered).toMatchObject({ id: early.id, build: { repository: "acme/other" } });
+  });
+
+  it("is sent again when the pull request of its branch is told late and is a fork's", () => {
+    const builds = table();
+    const more = { workflow_name: "CI", head_branch: "patch-1" };
+    tell(builds, 0, jobEvent({ more }));
+    const first = falco(5, { pod: runner });
+    expect(joined(builds, first)?.build?.fork).toBe(false);
+    const [again] = tell(builds, 6, pullEvent(41, "a".repeat(40)));
+    expect(again).toMatchObject({ id: first.id, build: { fork: true, pullRequest: 41 } });
+    expect(tell(builds, 7, pullEvent(41, "a".repeat(40)))).toEqual([]);
+    expect(tell(builds, 7, pullEvent(42, "b".repeat(40)))).toEqual([]);
+  });
+
   it("survives a restart with what was committed", () => {
     const store = openMemoryState();
     const state = store.open("enrichment");

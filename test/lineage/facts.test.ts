@@ -124,12 +124,53 @@ describe("cache facts", () => {
   });
 });
 
+describe("the list of cache hosts", () => {
+  const matches = (entry: string, url: string): boolean => {
+    const fields = {
+      "http.request.method": "GET",
+      "url.full": url,
+      "http.response.status_code": 200,
+    };
+    return lineageFacts(event("egress", fields), { cacheHosts: [entry] }).length === 1;
+  };
+
+  it("may hold wildcards, as in the rules", () => {
+    const cases: [string, string, boolean][] = [
+      ["*.cache.corp.example", "https://eu.cache.corp.example/a", true],
+      ["*.CACHE.corp.example", "https://A.B.cache.corp.example:8443/a", true],
+      ["*.cache.corp.example", "https://cache.corp.example/a", false],
+      ["*.cache.corp.example", "https://eu.cache.corp.example.evil.example/a", false],
+      ["*.cache.corp.example", "https://evil.example/eu.cache.corp.example", false],
+      ["cache-?.corp.example", "https://cache-1.corp.example/a", true],
+      ["cache-?.corp.example", "https://cache-12.corp.example/a", false],
+      ["cache-?.corp.example", "https://cache-.corp.example/a", false],
+      ["cache*.corp.*", "https://cache-12.eu.corp.example/a", true],
+      ["*a*b*", "https://xaxbx.example/a", true],
+      ["*a*b*", "https://xbxcx.invalid/a", false],
+      ["cache.corp.example:*", "https://cache.corp.example:8443/a", true],
+      ["cache.corp.example:*", "https://cache.corp.example/a", false],
+      ["cache.corpXexample", "https://cache.corp.example/a", false],
+      ["cache.corp.example", "https://cacheXcorp.example/a", false],
+      ["\\*.corp.example", "https://a.corp.example/a", false],
+      ["https://*.corp.example/v1", "https://eu.corp.example/v1/a", true],
+      ["https://*.corp.example/v1", "https://eu.corp.example/v2/a", false],
+      ["https://*.corp.example/v1", "http://eu.corp.example/v1/a", false],
+      ["https://eu.corp.example:443", "https://eu.corp.example/v1/a", true],
+      ["", "https://eu.corp.example/v1/a", false],
+    ];
+    for (const [entry, url, want] of cases) {
+      expect([entry, url, matches(entry, url)]).toEqual([entry, url, want]);
+    }
+  });
+});
+
 describe("registry facts", () => {
   const push: Fields = {
     "event.action": "push",
     "artifact.hash": "sha256:AB12",
     "user.name": "robot",
     "destination.domain": "Registry.Example",
+    "pipewarden.registry.token": "registry.example/robot",
   };
 
   it("come of a push: an artifact and the use of a token", () => {
@@ -145,7 +186,10 @@ describe("registry facts", () => {
   });
 
   it("do without what is absent", () => {
-    expect(things("registry", { ...push, "artifact.hash": null, "user.name": "" })).toEqual([]);
+    const { "pipewarden.registry.token": _token, ...unnamed } = push;
+    expect(things("registry", { ...unnamed, "artifact.hash": null })).toEqual([]);
+    expect(things("registry", unnamed)).toHaveLength(1);
+    expect(things("registry", { ...push, "artifact.hash": null })).toHaveLength(1);
     expect(things("egress", push)).toEqual([]);
   });
 });

@@ -7,12 +7,17 @@ import { join } from "node:path";
 import type { Alert, Incident } from "../../src/alert/alert.ts";
 import { openEmbeddedBus } from "../../src/bus/embedded.ts";
 import { realClock } from "../../src/clock.ts";
+import { seeded } from "../../src/demo/company.ts";
 import type { Post } from "../../src/demo/feeds.ts";
 import { blobPost, environmentRead, history, imagePulls } from "../../src/demo/midnight-commit.ts";
 import { createPlayer } from "../../src/demo/player.ts";
-import { seeded } from "../../src/demo/company.ts";
 import { startReceiver } from "../sink/receiver.ts";
-import { type ServiceProcess, serviceProcess, sinkSecret, webhookSecret } from "./service-process.ts";
+import {
+  type ServiceProcess,
+  serviceProcess,
+  sinkSecret,
+  webhookSecret,
+} from "./service-process.ts";
 
 export interface Aftermath {
   /** Each alert as `incident level rule count run`, in order of id. */
@@ -39,7 +44,11 @@ export async function playWithKills(now: number, kills: number, seed: number): P
   const service = await serviceProcess({ sinkUrl: receiver.url });
   try {
     await service.start();
-    const acknowledged = await send(service, wholeFeed(now), killPoints(wholeFeed(now).length, kills, seed));
+    const acknowledged = await send(
+      service,
+      wholeFeed(now),
+      killPoints(wholeFeed(now).length, kills, seed),
+    );
     await caughtUp(service.url);
     const alerts = await describeAlerts(service.url);
     await service.stop();
@@ -108,8 +117,13 @@ async function describeAlerts(url: string): Promise<string[]> {
   for (const { id } of items) {
     const whole = (await read(url, `/api/v1/incidents/${id}`)) as { alerts: Alert[] };
     for (const alert of whole.alerts) {
-      const run = alert.build === undefined ? "–" : `${alert.build.repository}#${alert.build.runId}`;
-      lines.push([alert.id, alert.incidentId, alert.rule.level, alert.rule.title, alert.count, run].join(" | "));
+      const run =
+        alert.build === undefined ? "–" : `${alert.build.repository}#${alert.build.runId}`;
+      lines.push(
+        [alert.id, alert.incidentId, alert.rule.level, alert.rule.title, alert.count, run].join(
+          " | ",
+        ),
+      );
     }
   }
   return lines.sort();

@@ -1,10 +1,12 @@
 /**
- * @module The demo's night through the pipeline on the memory bus: what README.md shows of it, made
+ * @module What README.md shows of the demo: its output for real, and what it has to hold, made
  * without a service.
  */
 
+import { PassThrough } from "node:stream";
 import type { Alert, Notice } from "../../src/alert/alert.ts";
 import { openMemoryBus } from "../../src/bus/memory.ts";
+import { runCli } from "../../src/cli/cli.ts";
 import { loadRules } from "../../src/cli/rules-loading.ts";
 import { dayMs, VirtualClock } from "../../src/clock.ts";
 import { readConfig } from "../../src/config/config.ts";
@@ -25,6 +27,32 @@ export interface Night {
   readonly rules: number;
 }
 
+/** What `npm run demo` prints, run here and now: a service on a free port, about ten seconds. */
+export async function demoOutput(): Promise<string> {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const parts: Buffer[] = [];
+  stdout.on("data", (part: Buffer) => parts.push(part));
+  stderr.resume();
+  const code = await runCli(["demo"], { stdout, stderr, stdin: process.stdin });
+  if (code !== 0) throw new Error(`the demo ended with ${code}`);
+  const lines = Buffer.concat(parts)
+    .toString("utf8")
+    .replace(/\n{3,}/g, "\n\n")
+    .trim();
+  return `\`\`\`text\n${lines}\n\`\`\``;
+}
+
+/** The text without what each run has of its own: times, ports, ids of incidents, durations, totals. */
+export function sameEachRun(text: string): string {
+  return text
+    .replace(/\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\dZ/g, "TIME")
+    .replace(/127\.0\.0\.1:\d+/g, "127.0.0.1:PORT")
+    .replace(/inc_[0-9a-f]+/g, "INCIDENT")
+    .replace(/(Paged|The page came) [\d.,]+ m?s/g, "$1 SOON")
+    .replace(/[\d,]+ (rules|records)/g, "SOME $1");
+}
+
+/** The same night on the memory bus, the quiet weeks left out: a second. */
 export async function demoNight(now: number): Promise<Night> {
   const config = readConfig({ path: "deploy/demo/pipewarden.yml", environment: {} });
   const { ruleset, lists } = loadRules(config);
@@ -35,12 +63,17 @@ export async function demoNight(now: number): Promise<Night> {
     ...{ bus: openMemoryBus({ clock }), states: openMemoryState(), store, ruleset, clock },
     ...{ sinks: [collectorOf(notices)], telemetry: silentTelemetry() },
     enrichment: config.enrichment,
-    lineage: { cacheHosts: lists.get("cache_hosts") ?? [] },
+    lineage: { ...config.lineage, cacheHosts: lists.get("cache_hosts") ?? [] },
     ...{ pageAgeMaxMs: config.pageAgeMaxMs, latenessMs: 0 },
   });
   await pipeline.start();
   const posts = history(now);
-  for (const step of [posts.filter(({ at }) => matters(now - at)), [environmentRead(now)], [blobPost(now)], imagePulls(now)]) {
+  for (const step of [
+    posts.filter(({ at }) => matters(now - at)),
+    [environmentRead(now)],
+    [blobPost(now)],
+    imagePulls(now),
+  ]) {
     await take(pipeline, step);
   }
   await pipeline.stop();
@@ -66,11 +99,10 @@ function matters(ageMs: number): boolean {
   return ageMs < dayMs || (ageMs > 21 * dayMs && ageMs < 22 * dayMs);
 }
 
+/** One post after the other, as they came: what a job did is told while that job runs. */
 async function take(pipeline: Pipeline, posts: readonly Post[]): Promise<void> {
-  for (let from = 0; from < posts.length; from += 200) {
-    const intakes = posts.slice(from, from + 200).map(collect);
-    const events = intakes.flatMap((intake) => intake.events);
-    await pipeline.accept({ records: events.length, events, rejections: [], skipped: 0 }, undefined);
+  for (const post of posts) {
+    await pipeline.accept(collect(post), undefined);
     await pipeline.drained();
   }
 }

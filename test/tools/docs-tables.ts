@@ -5,7 +5,8 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import fastify from "fastify";
+import fastify, { type FastifyInstance } from "fastify";
+import { registerApi } from "../../src/api/api.ts";
 import { topics } from "../../src/bus/bus.ts";
 import { openMemoryBus } from "../../src/bus/memory.ts";
 import { realClock, VirtualClock } from "../../src/clock.ts";
@@ -13,6 +14,7 @@ import { collectors } from "../../src/collector/collectors.ts";
 import { registerDoors } from "../../src/collector/receiver.ts";
 import { Config, readConfig } from "../../src/config/config.ts";
 import { problemCodes } from "../../src/error.ts";
+import { openEmbeddedStore } from "../../src/store/embedded.ts";
 import { type Emit, silentTelemetry } from "../../src/telemetry.ts";
 
 export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -44,16 +46,64 @@ export function topicTable(): string {
 
 /** `POST /v1/falco` of every route the doors register, sorted. */
 export async function doorRoutes(): Promise<string[]> {
+  return routesOf((app) =>
+    registerDoors(app, {
+      config: readConfig({ environment: {} }).doors,
+      ...{ clock: realClock, telemetry: silentTelemetry(), collectors },
+      accept: async () => undefined,
+    }),
+  );
+}
+
+/** The fields named as text in the code of a folder of src, those of our own. */
+export function ownFieldsIn(folder: string): string[] {
+  const path = join("src", folder);
+  const text = readdirSync(path)
+    .map((name) => readFileSync(join(path, name), "utf8"))
+    .join("\n");
+  const named = [...text.matchAll(/"(pipewarden(?:\.[a-z_]+){2,})"/g)].map(
+    ([, name]) => name ?? "",
+  );
+  return [...new Set(named)].sort();
+}
+
+/**
+ * The fields that docs/fields.md lists in the first cells of its tables and in its text, the short
+ * form `pipewarden.run.status, .conclusion` spelled out.
+ */
+export function documentedFields(text: string): ReadonlySet<string> {
+  const found = new Set<string>();
+  for (const [, list = ""] of text.matchAll(/(pipewarden\.[^|\n;(]+)/g)) {
+    let group = "";
+    for (const part of list.split(/[,:\s`]+/)) {
+      if (part.startsWith("pipewarden.")) group = part.split(".").slice(0, 2).join(".");
+      if (part.startsWith("pipewarden.")) found.add(part);
+      else if (part.startsWith(".")) found.add(`${group}${part}`);
+    }
+  }
+  return found;
+}
+
+/** `GET /livez` of every route of the API. */
+export async function apiRoutes(): Promise<string[]> {
+  return routesOf((app) =>
+    registerApi(app, {
+      config: { tokens: [] },
+      ...{ store: openEmbeddedStore({ path: ":memory:" }), telemetry: silentTelemetry() },
+      unready: () => [],
+      backlog: async () => ({}),
+      deliveriesOf: () => [],
+    }),
+  );
+}
+
+async function routesOf(register: (app: FastifyInstance) => Promise<void>): Promise<string[]> {
   const app = fastify();
   const routes: string[] = [];
   app.addHook("onRoute", ({ method, url }) => {
     for (const one of [method].flat()) if (one !== "HEAD") routes.push(`${one} ${url}`);
   });
-  await registerDoors(app, {
-    config: readConfig({ environment: {} }).doors,
-    ...{ clock: realClock, telemetry: silentTelemetry(), collectors },
-    accept: async () => undefined,
-  });
+  await register(app);
   await app.close();
   return routes.sort();
 }
@@ -65,6 +115,7 @@ interface Schema {
   readonly items?: Schema;
   readonly anyOf?: readonly Schema[];
   readonly const?: unknown;
+  readonly enum?: readonly string[];
   readonly default?: unknown;
   readonly description?: string;
   readonly required?: readonly string[];
@@ -119,6 +170,7 @@ export function settingsTable(): string {
 function typeText(schema: Schema): string {
   const { type, anyOf, items, minimum, maximum, minLength } = schema;
   if (schema.const !== undefined) return `\`${String(schema.const)}\``;
+  if (schema.enum !== undefined) return schema.enum.map((one) => `\`${one}\``).join(", ");
   if (anyOf !== undefined) return anyOf.map(typeText).join(" or ");
   if (schema.patternProperties !== undefined) return "section by name";
   if (type === "object") return "section";
@@ -159,7 +211,10 @@ function settable(path: readonly string[], schema: Schema, name: string): boolea
   try {
     const config: unknown = readConfig({ environment });
     const at = path.map((key) => (key.startsWith("<") ? "x" : key));
-    const found = at.reduce((value: unknown, key) => (value as Record<string, unknown>)?.[key], config);
+    const found = at.reduce(
+      (value: unknown, key) => (value as Record<string, unknown>)?.[key],
+      config,
+    );
     return String(found) === sample;
   } catch {
     return false;
@@ -170,6 +225,7 @@ function sampleOf(schema: Schema): string {
   const { anyOf, minimum, default: standard } = schema;
   if (schema.const !== undefined) return String(schema.const);
   if (anyOf !== undefined) return String(anyOf.at(-1)?.const);
+  if (schema.enum !== undefined) return String(schema.enum.at(-1));
   if (schema.type === "integer") return String(Math.max(Number(standard ?? 0), minimum ?? 0) + 1);
   return "sample-of-a-long-value";
 }

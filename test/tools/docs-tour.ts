@@ -15,7 +15,12 @@ import {
   type Match,
   readRuleFiles,
 } from "../../src/detection/detection.ts";
-import { type BuildTable, createBuildTable, createInventory } from "../../src/enrichment/enrichment.ts";
+import {
+  type BuildTable,
+  createBuildTable,
+  createInventory,
+  createPlaceKey,
+} from "../../src/enrichment/enrichment.ts";
 import type { Event } from "../../src/event/event.ts";
 import { createLineage } from "../../src/lineage/lineage.ts";
 import { alertRecord, buildRecord, eventRecord, noticeRecord } from "../../src/pipeline/records.ts";
@@ -34,10 +39,12 @@ const line = JSON.stringify({
   ua: "python-requests/2.32.3",
 });
 
+const runner = { name: "build-07", addresses: ["10.20.0.17"] };
+
 /** Everything the tour shows, as Markdown. */
 export async function oneEvent(): Promise<string> {
   const event = taken();
-  const record = await onTheBus(eventRecord(event));
+  const record = await onTheBus(eventRecord(event, createPlaceKey([runner])(event)));
   const { builds, facts } = knownBuilds();
   const joined = builds.join(event, now);
   if (joined.kind !== "ready") throw new Error("the tour's event found no build");
@@ -48,7 +55,7 @@ export async function oneEvent(): Promise<string> {
   return [
     ...stop(1, "The sender", "`POST /v1/egress`, one line of Squid's JSON log:", line),
     ...stop(2, "collector", "`egressCollector.read` makes it an Event:", json(event)),
-    ...stop(3, "bus", "`eventRecord` keys it; this is its place once it is durable:", json(record)),
+    ...stop(3, "bus", "Keyed by its machine; its place once it is durable:", json(record)),
     ...stop(
       4,
       "enrichment",
@@ -108,7 +115,6 @@ async function onTheBus(record: NewRecord): Promise<object> {
 
 /** A build table that has heard of tonight's job from GitHub. */
 function knownBuilds(): { readonly builds: BuildTable; readonly facts: number } {
-  const runner = { name: "build-07", addresses: ["10.20.0.17"] };
   const state = openMemoryState().open("detect");
   const builds = createBuildTable({ state, inventory: createInventory([runner]) });
   const told = jobPosts(nightlyJob(now - 13 * minuteMs, 0)).flatMap((post) => collect(post).events);
@@ -144,8 +150,12 @@ function alerted(match: Match) {
 /** What the join put on top: build, how it was found, and how many fields say so to rules. */
 function added(before: Event, after: Event): object {
   const { build, buildJoin } = after;
-  const fields = Object.entries(after.fields).filter(([name]) => !Object.hasOwn(before.fields, name));
-  const shown = fields.filter(([name]) => /secrets_passed|trust|task\.name|runner\.hosted/.test(name));
+  const fields = Object.entries(after.fields).filter(
+    ([name]) => !Object.hasOwn(before.fields, name),
+  );
+  const shown = fields.filter(([name]) =>
+    /secrets_passed|trust|task\.name|runner\.hosted/.test(name),
+  );
   const more = `${fields.length - shown.length} more, all from the build above`;
   return { build, buildJoin, fields: { ...Object.fromEntries(shown), "…": more } };
 }

@@ -33,6 +33,8 @@ for (const parent of Object.values(lock.packages)) {
     added += 1;
   }
 }
-const ordered = Object.fromEntries(Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : 1)));
+const ordered = Object.fromEntries(
+  Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : 1)),
+);
 writeFileSync(path, `${JSON.stringify({ ...lock, packages: ordered }, null, 2)}\n`);
 process.stdout.write(`package-lock.json: ${added} optional entries added\n`);

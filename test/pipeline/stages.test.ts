@@ -1,0 +1,292 @@
+import { describe, expect, it } from "vitest";
+import type { AlertChange, Alerts, Notice } from "../../src/alert/alert.ts";
+import type { BusRecord, NewRecord, Topic } from "../../src/bus/bus.ts";
+import type { Correlation, RoutedMatch } from "../../src/correlation/correlation.ts";
+import type { Detection, Match } from "../../src/detection/detection.ts";
+import type { BuildFact, BuildTable } from "../../src/enrichment/enrichment.ts";
+import { UnavailableError } from "../../src/error.ts";
+import type { Event } from "../../src/event/event.ts";
+import type { Lineage, LineageFact } from "../../src/lineage/lineage.ts";
+import {
+  alertRecord,
+  buildRecord,
+  documentRecord,
+  eventRecord,
+  lineageRecord,
+  noticeRecord,
+  routedRecord,
+} from "../../src/pipeline/records.ts";
+import type { Stage } from "../../src/pipeline/stage.ts";
+import {
+  createCorrelateStage,
+  createDeliverStage,
+  createDetectStage,
+  createNotifyStage,
+  createStoreStage,
+} from "../../src/pipeline/stages.ts";
+import type { StoreDocument } from "../../src/store/store.ts";
+import { silentTelemetry } from "../../src/telemetry.ts";
+import { alertOf, eventOf, incidentDocument, incidentOf } from "../contract/store.ts";
+
+const { emit } = silentTelemetry();
+
+function onBus(records: readonly NewRecord[]): BusRecord[] {
+  return records.map((record, offset) => ({ ...record, partition: 0, offset, appendedAt: 0 }));
+}
+
+function broken(topic: Topic): NewRecord {
+  return { topic, key: "x", value: Buffer.from("not a record") };
+}
+
+/** What went out, as `topic key`. */
+async function applied(stage: Stage, records: readonly NewRecord[]): Promise<string[]> {
+  return (await stage.apply(onBus(records), 1_000)).map(({ topic, key }) => `${topic} ${key}`);
+}
+
+const letter = "dead-letters stored-record-invalid";
+
+function matchOf(id: string, events: readonly Event[] = [eventOf("falco:1")]): Match {
+  const { rule } = alertOf("alr_1");
+  const dated = { occurredAt: 10, receivedAt: 11, group: [], eventCount: events.length };
+  return { id, rule, reason: "Something happened.", ...dated, events };
+}
+
+const build = {
+  ...{ repository: "acme/api", workflow: "ci", runId: "1", runAttempt: 1, runUrl: "" },
+  ...{ sha: "abc", fork: false },
+} as const;
+const fact: BuildFact = { run: "acme/api#1/1", occurredAt: 1, build };
+const lineageFact: LineageFact = {
+  ...{ eventId: "egress:1", kind: "cache-saved", thing: "cache:x", run: build, occurredAt: 1 },
+};
+
+describe("the detect stage", () => {
+  interface Table {
+    readonly table: BuildTable;
+    readonly said: string[];
+  }
+
+  /** Parks every event until a fact comes; a fact lets all of them go. */
+  function parkingTable(): Table {
+    const said: string[] = [];
+    let parked: Event[] = [];
+    const letGo = () => {
+      const events = parked;
+      parked = [];
+      return events;
+    };
+    const table = {
+      factsOf: (event: Event) => (event.feed === "github-webhook" ? [fact] : []),
+      learn: (learned: BuildFact) => {
+        said.push(`learn ${learned.run}`);
+        return letGo();
+      },
+      join: (event: Event) => {
+        said.push(`join ${event.id}`);
+        if (event.feed === "github-webhook") return { kind: "ready", event } as const;
+        parked.push(event);
+        return { kind: "parked", until: 15_000 } as const;
+      },
+      due: letGo,
+      nextDue: () => (parked.length === 0 ? undefined : 15_000),
+    };
+    return { table: table as unknown as BuildTable, said };
+  }
+
+  function detectStage({ table }: Table): Stage {
+    const detection = {
+      detect: (event: Event) => [{ match: matchOf(`mat ${event.id}`, [event]), alerts: true }],
+    };
+    return createDetectStage({
+      emit,
+      builds: table,
+      detection: detection as unknown as Detection,
+      routes: (match) => [{ correlation: "seq", groupKey: match.id, match } as RoutedMatch],
+      lineageFacts: (event) => [{ ...lineageFact, thing: `cache:${event.id}` }],
+    });
+  }
+
+  const webhook = eventRecord(eventOf("hook:1", { feed: "github-webhook" }), "build-07");
+
+  it("lets parked events go when a fact comes, with what they lead to", async () => {
+    const table = parkingTable();
+    const stage = detectStage(table);
+    expect(await applied(stage, [eventRecord(eventOf("falco:1"), "build-07")])).toEqual([]);
+    expect(stage.nextTick?.()).toBe(15_000);
+    expect(await applied(stage, [webhook])).toEqual([
+      "builds acme/api#1/1",
+      ...["lineage cache:falco:1", "alerts rule-1", "matches seq\u0000mat falco:1"],
+      ...["lineage cache:hook:1", "alerts rule-1", "matches seq\u0000mat hook:1"],
+    ]);
+    expect(stage.nextTick?.()).toBeUndefined();
+    expect(table.said).toEqual(["join falco:1", "learn acme/api#1/1", "join hook:1"]);
+  });
+
+  it("learns what other workers say of builds, without saying it again", async () => {
+    const table = parkingTable();
+    const stage = detectStage(table);
+    await applied(stage, [eventRecord(eventOf("falco:1"), "build-07")]);
+    expect(await applied(stage, [buildRecord(fact)])).toEqual([
+      ...["lineage cache:falco:1", "alerts rule-1", "matches seq\u0000mat falco:1"],
+    ]);
+  });
+
+  it("lets them go when they have waited long enough", () => {
+    const stage = detectStage(parkingTable());
+    void stage.apply(onBus([eventRecord(eventOf("falco:1"), "build-07")]), 0);
+    expect(stage.tick?.(15_000).map(({ topic }) => topic)).toEqual([
+      "lineage",
+      "alerts",
+      "matches",
+    ]);
+  });
+
+  it("sets aside what it cannot read, of either topic, and reads on", async () => {
+    const stage = detectStage(parkingTable());
+    const records = [broken("events"), broken("builds"), webhook];
+    const out = await applied(stage, records);
+    expect(out.slice(0, 3)).toEqual([letter, letter, "builds acme/api#1/1"]);
+  });
+});
+
+describe("the correlate stage", () => {
+  function correlateStage(advanced: number[]): Stage {
+    const correlation = {
+      apply: ({ match }: RoutedMatch) => [
+        { match: { ...match, id: `seq of ${match.id}` }, alerts: match.id !== "quiet" },
+      ],
+      advance: (time: number) => {
+        advanced.push(time);
+        return [{ match: matchOf("absent"), alerts: true }];
+      },
+      routes: (match: Match) =>
+        match.id.startsWith("seq") ? [{ correlation: "next", groupKey: "g", match }] : [],
+    };
+    return createCorrelateStage({
+      correlation: correlation as unknown as Correlation,
+      latenessMs: 100,
+    });
+  }
+
+  const routed = (id: string, occurredAt: number) =>
+    routedRecord({
+      ...{ correlation: "seq", groupKey: "g", match: { ...matchOf(id), occurredAt } },
+    } as unknown as RoutedMatch);
+
+  it("hands on what a correlation finds, also to the correlations that wait for it", async () => {
+    const stage = correlateStage([]);
+    expect(await applied(stage, [routed("loud", 10), routed("quiet", 20)])).toEqual([
+      ...["alerts rule-1", "matches next\u0000g"],
+      "matches next\u0000g",
+      "alerts rule-1",
+    ]);
+  });
+
+  it("moves on with the latest match it has seen, less the lateness, and never back", async () => {
+    const advanced: number[] = [];
+    const stage = correlateStage(advanced);
+    await applied(stage, [routed("a", 1_000), routed("b", 500)]);
+    await applied(stage, [routed("c", 700)]);
+    expect(advanced).toEqual([900, 900]);
+  });
+
+  it("sets aside what it cannot read", async () => {
+    const stage = correlateStage([]);
+    expect(await applied(stage, [broken("matches"), routed("quiet", 1)])).toEqual([
+      ...[letter, "matches next\u0000g", "alerts rule-1"],
+    ]);
+  });
+});
+
+const notice: Notice = {
+  key: "inc_1/page",
+  kind: "page",
+  incident: incidentOf("inc_1"),
+  alerts: [],
+  createdAt: 1,
+  latencyMs: 0,
+};
+
+describe("the notify stage", () => {
+  function notifyStage(said: string[]): Stage {
+    const alert = alertOf("alr_1", {
+      events: [eventOf("falco:1"), eventOf("egress:2", { build })],
+    });
+    const change: AlertChange = {
+      ...{ alerts: [alert], incidents: [incidentOf("inc_1")], notices: [notice] },
+    };
+    const alerts: Alerts = {
+      apply: (match) => {
+        said.push(`apply ${match.id}`);
+        return change;
+      },
+      relink: (runs) => {
+        said.push(`relink ${runs.join(" ")}`);
+        return { alerts: [], incidents: [], notices: [] };
+      },
+    };
+    const lineage = { apply: () => ["acme/other#2/1"] } as unknown as Lineage;
+    return createNotifyStage({ emit, alerts, lineage });
+  }
+
+  it("sends notices on their way before the documents, a joined event above a plain one", async () => {
+    const stage = notifyStage([]);
+    const out = await stage.apply(onBus([alertRecord(matchOf("mat_1"))]), 0);
+    expect(out.map(({ topic, key }) => `${topic} ${key}`)).toEqual([
+      "pages inc_1",
+      ...["documents inc_1", "documents alr_1", "documents falco:1", "documents egress:2"],
+    ]);
+    const revisions = out.slice(3).map(({ value }) => {
+      return (JSON.parse(Buffer.from(value).toString("utf8")) as { value: StoreDocument }).value;
+    });
+    expect(revisions.map(({ revision }) => revision)).toEqual([0, 1]);
+  });
+
+  it("looks again at the runs that a lineage fact touches, the fact's own included", async () => {
+    const said: string[] = [];
+    const stage = notifyStage(said);
+    expect(await applied(stage, [lineageRecord(lineageFact)])).toEqual([]);
+    expect(said).toEqual(["relink acme/other#2/1 acme/api#1/1"]);
+  });
+
+  it("sets aside what it cannot read, of either topic", async () => {
+    const said: string[] = [];
+    const stage = notifyStage(said);
+    const records = [broken("lineage"), broken("alerts"), alertRecord(matchOf("mat_1"))];
+    expect((await applied(stage, records)).slice(0, 3)).toEqual([letter, letter, "pages inc_1"]);
+    expect(said).toEqual(["apply mat_1"]);
+  });
+});
+
+describe("the deliver stage", () => {
+  it("promises each notice, and sets aside what it cannot read", async () => {
+    const promised: string[] = [];
+    const stage = createDeliverStage(({ key }) => promised.push(key));
+    expect(await applied(stage, [broken("pages"), noticeRecord(notice)])).toEqual([letter]);
+    expect(promised).toEqual(["inc_1/page"]);
+  });
+});
+
+describe("the store stage", () => {
+  const documents = ["inc_1", "inc_2"].map((id) => incidentDocument(incidentOf(id)));
+
+  it("writes a batch at once, and sets aside what it cannot read", async () => {
+    const writes: string[][] = [];
+    const stage = createStoreStage({
+      write: async (batch: readonly StoreDocument[]) => {
+        writes.push(batch.map(({ id }) => id));
+      },
+    } as Parameters<typeof createStoreStage>[0]);
+    const [first, second] = documents.map(documentRecord);
+    if (first === undefined || second === undefined) throw new Error("no documents");
+    expect(await applied(stage, [first, broken("documents"), second])).toEqual([letter]);
+    expect(writes).toEqual([["inc_1", "inc_2"]]);
+  });
+
+  it("lets an outage of the store through: the documents stay on the bus", async () => {
+    const stage = createStoreStage({
+      write: () => Promise.reject(new UnavailableError("locked")),
+    } as unknown as Parameters<typeof createStoreStage>[0]);
+    await expect(applied(stage, documents.map(documentRecord))).rejects.toThrow(UnavailableError);
+  });
+});
