@@ -1,4 +1,7 @@
-/** @module The table of commands; each answers with an exit code: 0 done, 1 found something, 2 usage, 3 settings. */
+/**
+ * @module The table of commands; each answers with an exit code: 0 done, 1 found something, 2
+ * usage, 3 settings.
+ */
 
 import { Command, CommanderError } from "commander";
 import { processEnvironment, readConfig } from "../config/config.ts";

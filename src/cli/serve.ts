@@ -6,7 +6,10 @@ import { createTelemetry } from "../telemetry.ts";
 import { startService } from "./service.ts";
 import type { CliStreams } from "./terminal.ts";
 
-/** Resolves with the exit code once stopped: 0 after a clean stop, 1 when a second signal cut it short or the service broke. */
+/**
+ * Resolves with the exit code once stopped: 0 after a clean stop, 1 when a second signal cut it
+ * short or the service broke.
+ */
 export async function serve(
   path: string | undefined,
   { stdout, stderr }: CliStreams,

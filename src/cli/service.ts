@@ -31,7 +31,9 @@ export interface Service {
   /** `http://127.0.0.1:8480` */
   readonly url: string;
   readonly ruleCount: number;
-  /** Resolves with the reason when the service can no longer do its work and must be started again. */
+  /**
+   * Resolves with the reason when the service can no longer do its work and must be started again.
+   */
   readonly broken: Promise<string>;
   /** Refuses new deliveries, finishes what it holds, saves, closes. Safe to call twice. */
   stop(): Promise<void>;
@@ -82,7 +84,10 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
   }
 }
 
-/** Where pages link to: as configured, else this service itself, unless its port is yet to be chosen. */
+/**
+ * Where pages link to: as configured, else this service itself, unless its port is yet to be
+ * chosen.
+ */
 function linksOf({ consoleUrl, listen }: Config): { readonly consoleUrl?: string } {
   if (consoleUrl !== undefined) return { consoleUrl };
   const host = listen.host.includes(":") ? `[${listen.host}]` : listen.host;
@@ -113,7 +118,10 @@ function errorCode(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? shown(String(error));
 }
 
-/** Last opened, first closed; each closer runs once, and one that fails does not keep the others open. */
+/**
+ * Last opened, first closed; each closer runs once, and one that fails does not keep the others
+ * open.
+ */
 async function closeAll(closers: (() => Promise<void> | void)[]): Promise<void> {
   const errors: unknown[] = [];
   for (let close = closers.pop(); close !== undefined; close = closers.pop()) {
@@ -197,7 +205,10 @@ function isLoopback(host: string): boolean {
   return isIP(host) === 4 && host.startsWith("127.");
 }
 
-/** What goes wrong on the bus while the service runs: logged, shown by /readyz, and in the end a reason to restart. */
+/**
+ * What goes wrong on the bus while the service runs: logged, shown by /readyz, and in the end a
+ * reason to restart.
+ */
 class Trouble {
   readonly #telemetry: Telemetry;
   readonly #standing = new Set<string>();

@@ -19,7 +19,10 @@ export function paint(stream: CliStreams["stdout"], style: Style, text: string):
   return stream.isTTY === true ? styleText(style, text, { validateStream: false }) : text;
 }
 
-/** Text of several lines for a terminal: whatever came with it from outside cannot steer the terminal. */
+/**
+ * Text of several lines for a terminal: whatever came with it from outside cannot steer the
+ * terminal.
+ */
 export function shownLines(text: string): string {
   return text
     .split("\n")
@@ -27,7 +30,10 @@ export function shownLines(text: string): string {
     .join("\n");
 }
 
-/** A value as one line of JSON that is safe on a terminal too: what JSON leaves alone is escaped as well. */
+/**
+ * A value as one line of JSON that is safe on a terminal too: what JSON leaves alone is escaped as
+ * well.
+ */
 export function jsonLine(value: unknown): string {
   const json = JSON.stringify(value).replace(/[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu, (char) =>
     Array.from({ length: char.length }, (_, index) => {
@@ -37,7 +43,10 @@ export function jsonLine(value: unknown): string {
   return `${json}\n`;
 }
 
-/** Columns as wide as their widest cell, two spaces between; numbers to the right. Cells are plain text from anywhere. */
+/**
+ * Columns as wide as their widest cell, two spaces between; numbers to the right. Cells are plain
+ * text from anywhere.
+ */
 export function table(head: readonly string[], given: readonly (readonly string[])[]): string {
   const rows = given.map((row) => row.map((cell) => shown(cell, cellLengthMax)));
   const widths = head.map((title, column) =>

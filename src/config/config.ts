@@ -1,6 +1,7 @@
 /**
- * @module Settings: assembles each component's schema; reads the YAML file and the environment, validates, freezes.
- * An unknown key or a wrong value stops the start, naming the key, what was expected and the nearest known key.
+ * @module Settings: assembles each component's schema; reads the YAML file and the environment,
+ * validates, freezes. An unknown key or a wrong value stops the start, naming the key, what was
+ * expected and the nearest known key.
  */
 
 import { readFileSync } from "node:fs";
@@ -84,8 +85,9 @@ export function processEnvironment(): Environment {
 }
 
 /**
- * Reads the file, puts the environment over it, fills in defaults, validates and freezes. A variable that begins with
- * `PW_` and is no setting stops the start as an unknown key does. Throws a ServiceError.
+ * Reads the file, puts the environment over it, fills in defaults, validates and freezes. A
+ * variable that begins with `PW_` and is no setting stops the start as an unknown key does. Throws
+ * a ServiceError.
  */
 export function readConfig(source: ConfigSource): Config {
   const place = source.path ?? "settings";
@@ -123,8 +125,8 @@ function readSettings(path: string): Record<string, unknown> {
 }
 
 /**
- * Every section present, so that each one's own defaults apply. A key of the first level without a value counts as
- * absent: all below it may be commented out.
+ * Every section present, so that each one's own defaults apply. A key of the first level without a
+ * value counts as absent: all below it may be commented out.
  */
 function withDefaults(settings: Record<string, unknown>): unknown {
   const given = Object.entries(settings).filter(([, value]) => value !== null);
@@ -133,7 +135,8 @@ function withDefaults(settings: Record<string, unknown>): unknown {
   try {
     return Value.Default(Config, whole);
   } catch {
-    // The schema library fails on a sink name that its pattern refuses; the check of the whole then names it.
+    // The schema library fails on a sink name that its pattern refuses; the check of the whole then
+    // names it.
     return whole;
   }
 }

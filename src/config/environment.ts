@@ -1,8 +1,10 @@
 /**
- * @module Settings from the environment: `PW_LISTEN__PORT=9000` sets `listen.port`. Levels are parted by two underscores,
- * words by one, list items by commas; `PW_..._FILE` names a file that holds the value.
+ * @module Settings from the environment: `PW_LISTEN__PORT=9000` sets `listen.port`. Levels are
+ * parted by two underscores, words by one, list items by commas; `PW_..._FILE` names a file that
+ * holds the value.
  *
- * Every variable that begins with `PW_` must be a setting: a misspelt one would silently leave a default in force.
+ * Every variable that begins with `PW_` must be a setting: a misspelt one would silently leave a
+ * default in force.
  */
 
 import { readFileSync } from "node:fs";
@@ -13,13 +15,18 @@ import { keysAt, type SettingPath, schemasAt } from "./schema.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Which variable set which setting, by its path joined with dots: for problems that name what the operator wrote. */
+/**
+ * Which variable set which setting, by its path joined with dots: for problems that name what the
+ * operator wrote.
+ */
 export type Variables = ReadonlyMap<string, string>;
 
 const prefix = "PW_";
 const fileSuffix = "_FILE";
 
-/** Puts what the environment says into `settings`. Throws a ServiceError that names the variable. */
+/**
+ * Puts what the environment says into `settings`. Throws a ServiceError that names the variable.
+ */
 export function applyEnvironment(
   settings: Record<string, unknown>,
   environment: Environment,
@@ -58,7 +65,10 @@ function variableName(path: SettingPath): string {
   return `${prefix}${names.join("__")}`;
 }
 
-/** The text as what the setting asks for; what does not read so stays text, and is refused with everything else. */
+/**
+ * The text as what the setting asks for; what does not read so stays text, and is refused with
+ * everything else.
+ */
 function settingOf(text: string, schemas: readonly TSchema[]): unknown {
   const types = new Set(schemas.map((schema) => (schema as { readonly type?: string }).type));
   if (types.has("array")) {

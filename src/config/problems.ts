@@ -1,4 +1,7 @@
-/** @module What is wrong with settings, in words: the key, what it asks for, the nearest known key. Never a value that may be secret. */
+/**
+ * @module What is wrong with settings, in words: the key, what it asks for, the nearest known key.
+ * Never a value that may be secret.
+ */
 
 import type { TSchema } from "typebox";
 import Value from "typebox/value";
@@ -56,7 +59,10 @@ interface Union {
   readonly members: readonly TSchema[];
 }
 
-/** The outermost union below `base` on the way to `path`: its own errors say little, so the right member is asked. */
+/**
+ * The outermost union below `base` on the way to `path`: its own errors say little, so the right
+ * member is asked.
+ */
 function unionAbove(root: TSchema, path: SettingPath, base: SettingPath): Union | undefined {
   for (let length = base.length + 1; length <= path.length; length += 1) {
     const members = schemasAt(root, path.slice(0, length));

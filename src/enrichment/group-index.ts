@@ -1,4 +1,6 @@
-/** @module The groups by name, by run id, by job id, by runner name and by head; rebuilt from State. */
+/**
+ * @module The groups by name, by run id, by job id, by runner name and by head; rebuilt from State.
+ */
 
 import type { EpochMs } from "../clock.ts";
 import { emptyGroup, type Group, headKeys } from "./groups.ts";

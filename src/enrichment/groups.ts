@@ -1,4 +1,6 @@
-/** @module All that is known of one run: its attempts, jobs and prepared entries, and their views. */
+/**
+ * @module All that is known of one run: its attempts, jobs and prepared entries, and their views.
+ */
 
 import type { EpochMs } from "../clock.ts";
 import type { BuildContext } from "../event/build.ts";

@@ -6,8 +6,8 @@ type Test = (url: URL) => boolean;
 const testsOf = new WeakMap<readonly string[], readonly Test[]>();
 
 /**
- * Whether `url` lies at a host of the list, or under a URL prefix in it. Hosts are compared as Sigma
- * compares the same list in `expand`: without case, `*` for any text, `?` for one character, and a
+ * Whether `url` lies at a host of the list, or under a URL prefix in it. Hosts are compared as
+ * Sigma compares the same list in `expand`: without case, `*` for any text, `?` for one character, and a
  * backslash before either for the character itself.
  */
 export function isCache(url: URL, cacheHosts: readonly string[]): boolean {

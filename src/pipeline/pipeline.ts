@@ -1,4 +1,7 @@
-/** @module The whole pipeline wired in order, over any bus and state; starts last to first, drains first to last. */
+/**
+ * @module The whole pipeline wired in order, over any bus and state; starts last to first, drains
+ * first to last.
+ */
 
 import { createAlerts, type Notice } from "../alert/alert.ts";
 import { type Bus, topics } from "../bus/bus.ts";
@@ -78,7 +81,9 @@ export class Pipeline {
     this.#delivery.start();
   }
 
-  /** Resolves once everything in it is durable: events on the bus, rejections in the dead letters. */
+  /**
+   * Resolves once everything in it is durable: events on the bus, rejections in the dead letters.
+   */
   async accept(intake: Intake, feed: Feed | undefined): Promise<void> {
     const letters = intake.rejections.map((rejection) => deadLetterRecord(rejection, feed));
     const records = [
@@ -135,7 +140,10 @@ export class Pipeline {
     return sum;
   }
 
-  /** The stage must be made over the very State that its runner commits: opening one twice makes two. */
+  /**
+   * The stage must be made over the very State that its runner commits: opening one twice makes
+   * two.
+   */
   #runner(name: string, make: (state: State) => Stage): StageRunner {
     const { bus, states, clock, telemetry } = this.#settings;
     const state = states.open(name);

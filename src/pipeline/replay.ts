@@ -1,4 +1,7 @@
-/** @module The same pipeline over recorded input, on a virtual clock: files or stdin, each feed recognised. */
+/**
+ * @module The same pipeline over recorded input, on a virtual clock: files or stdin, each feed
+ * recognised.
+ */
 
 import { createReadStream } from "node:fs";
 import { access, constants, stat } from "node:fs/promises";
@@ -44,7 +47,9 @@ const wholeBytesMax = 256 * 1024 * 1024;
 /** Events that fall in the same step of virtual time are appended together. */
 const stepMs = secondMs;
 const stepEventsMax = 500;
-/** A recording is received after everything in it, so that no stamp looks like one from the future. */
+/**
+ * A recording is received after everything in it, so that no stamp looks like one from the future.
+ */
 const endOfTime = Date.UTC(9999, 11, 31);
 
 /** Throws a ServiceError (`input-unreadable`) when there is no such file, or it may not be read. */
@@ -70,8 +75,9 @@ function unreadable(path: string, found: string): ServiceError {
 }
 
 /**
- * Plays the inputs merged by event time. Each event is received when it occurred, so that waiting and paging behave
- * as they would have. Resolves when everything that follows from the input has happened.
+ * Plays the inputs merged by event time. Each event is received when it occurred, so that waiting
+ * and paging behave as they would have. Resolves when everything that follows from the input has
+ * happened.
  */
 export async function replay(settings: ReplaySettings): Promise<ReplayCounts> {
   const { pipeline, clock, onProgress } = settings;
@@ -114,7 +120,9 @@ async function moveTo(pipeline: Pipeline, clock: VirtualClock, time: EpochMs): P
   await pipeline.drained();
 }
 
-/** One input's events, in order of time within each block; problems are counted and kept on the way. */
+/**
+ * One input's events, in order of time within each block; problems are counted and kept on the way.
+ */
 async function* eventsOf(
   input: ReplayInput,
   counts: ReplayCounts,
@@ -167,8 +175,8 @@ interface Block {
 }
 
 /**
- * Blocks of whole lines, or the whole of an input that is one JSON document. What cannot be cut into either within the
- * bound is one rejection, and nothing more of that input is read.
+ * Blocks of whole lines, or the whole of an input that is one JSON document. What cannot be cut
+ * into either within the bound is one rejection, and nothing more of that input is read.
  */
 async function* blocks(input: ReplayInput): AsyncGenerator<Block | Rejection> {
   let held: Buffer[] = [];
@@ -187,7 +195,8 @@ async function* blocks(input: ReplayInput): AsyncGenerator<Block | Rejection> {
       yield refused(input, { expected, found: "more; the rest is not read" }, chunk);
       return;
     }
-    // Joined only where there may be something to cut: a line of many chunks must not be copied once for each.
+    // Joined only where there may be something to cut: a line of many chunks must not be copied
+    // once for each.
     if (size < blockBytes || isDocument === true || !chunk.includes(0x0a)) continue;
     const whole = Buffer.concat(held);
     isDocument ??= beginsDocument(whole);

@@ -1,4 +1,7 @@
-/** @module Stage and its runner: read a batch, apply it, append what follows from it, save state and position as one. */
+/**
+ * @module Stage and its runner: read a batch, apply it, append what follows from it, save state and
+ * position as one.
+ */
 
 import type { Bus, BusRecord, Consumer, NewRecord, Topic } from "../bus/bus.ts";
 import type { Clock, EpochMs } from "../clock.ts";
@@ -8,8 +11,9 @@ import type { Telemetry } from "../telemetry.ts";
 import { deadLetterRecord, recordPlace } from "./records.ts";
 
 /**
- * One step of the journey. It keeps what it remembers in its State alone (and in indexes it can rebuild from it), and
- * gives the same records the same ids each time, so applying a batch again after a crash changes nothing downstream.
+ * One step of the journey. It keeps what it remembers in its State alone (and in indexes it can
+ * rebuild from it), and gives the same records the same ids each time, so applying a batch again
+ * after a crash changes nothing downstream.
  */
 export interface Stage {
   readonly topics: readonly Topic[];
@@ -33,9 +37,13 @@ export interface StageRunnerSettings {
   readonly make: () => Stage;
 }
 
-/** A dead letter must itself fit on the bus; the whole record stays at the place its problem names. */
+/**
+ * A dead letter must itself fit on the bus; the whole record stays at the place its problem names.
+ */
 const letterBytesMax = 8 * 1024 * 1024;
-/** At least a little later, so that a stage that is always due cannot spin; longer after a failure. */
+/**
+ * At least a little later, so that a stage that is always due cannot spin; longer after a failure.
+ */
 const tickMsMin = 20;
 const failedTickMs = 1_000;
 
@@ -79,7 +87,10 @@ export class StageRunner {
     this.#scheduleTick();
   }
 
-  /** Runs `change` between two batches and saves what it put in the state; when that fails, none of it stays. */
+  /**
+   * Runs `change` between two batches and saves what it put in the state; when that fails, none of
+   * it stays.
+   */
   change(change: () => void): Promise<void> {
     return this.#exclusive(async () => {
       try {
@@ -146,7 +157,8 @@ export class StageRunner {
       telemetry.emit.batchFailed({ stage: name });
       this.#restore();
       if (error instanceof UnavailableError) throw error;
-      // One record may be to blame: give each its own batch, and set aside the one that fails alone.
+      // One record may be to blame: give each its own batch, and set aside the one that fails
+      // alone.
       for (const record of fresh) await this.#applyAlone(record);
     }
     telemetry.emit.recordsApplied({ stage: name, count: fresh.length });
@@ -176,7 +188,10 @@ export class StageRunner {
     await this.#save(records, out);
   }
 
-  /** Outputs first: a crash between the two repeats the batch, and equal ids make the repetition harmless. */
+  /**
+   * Outputs first: a crash between the two repeats the batch, and equal ids make the repetition
+   * harmless.
+   */
   async #save(records: readonly BusRecord[], out: readonly NewRecord[]): Promise<void> {
     const { state } = this.#settings;
     await this.#append(out);

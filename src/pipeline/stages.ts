@@ -1,4 +1,6 @@
-/** @module The stages of the journey, each made of its component: what it reads, what it appends. */
+/**
+ * @module The stages of the journey, each made of its component: what it reads, what it appends.
+ */
 
 import type { AlertChange, Alerts } from "../alert/alert.ts";
 import type { NewRecord } from "../bus/bus.ts";
@@ -33,7 +35,10 @@ export interface DetectParts {
   readonly lineageFacts: (event: Event) => readonly LineageFact[];
 }
 
-/** Stage 1: learn builds, join, match. Keyed by runner, run or repository; keeps only builds and parked events. */
+/**
+ * Stage 1: learn builds, join, match. Keyed by runner, run or repository; keeps only builds and
+ * parked events.
+ */
 export function createDetectStage(parts: DetectParts): Stage {
   const { emit, builds, detection, routes, lineageFacts } = parts;
 
@@ -89,7 +94,10 @@ export interface CorrelateParts {
   readonly latenessMs: number;
 }
 
-/** Stage 2: windows per (correlation, group key). A correlation's match may be what another one waits for. */
+/**
+ * Stage 2: windows per (correlation, group key). A correlation's match may be what another one
+ * waits for.
+ */
 export function createCorrelateStage({ correlation, latenessMs }: CorrelateParts): Stage {
   let latest = 0;
   return {
@@ -122,7 +130,10 @@ export interface NotifyParts {
   readonly lineage: Lineage;
 }
 
-/** Stage 3: alerts, incidents, lineage. Promises notices and sends what people will search on its way. */
+/**
+ * Stage 3: alerts, incidents, lineage. Promises notices and sends what people will search on its
+ * way.
+ */
 export function createNotifyStage({ emit, alerts, lineage }: NotifyParts): Stage {
   function changed(change: AlertChange): NewRecord[] {
     const opened = ({ revision }: { readonly revision: number }) => revision === 1;
@@ -142,7 +153,8 @@ export function createNotifyStage({ emit, alerts, lineage }: NotifyParts): Stage
           return [deadLetterRecord({ problem: value, raw })];
         }
         if ("rule" in value) return changed(alerts.apply(value, now));
-        // The run itself too: its use of a token taints nothing, and may be what an alert waits for.
+        // The run itself too: its use of a token taints nothing, and may be what an alert waits
+        // for.
         const runs = [...lineage.apply(value), runKey(value.run)];
         return changed(alerts.relink(runs, now));
       }),
@@ -189,7 +201,10 @@ export function createDeliverStage(
   };
 }
 
-/** Stage 4b: writes documents to the store; an outage holds the position, so they wait on the bus in order. */
+/**
+ * Stage 4b: writes documents to the store; an outage holds the position, so they wait on the bus in
+ * order.
+ */
 export function createStoreStage(store: Store): Stage {
   return {
     topics: ["documents"],

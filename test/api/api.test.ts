@@ -320,7 +320,10 @@ describe("metrics", () => {
   });
 });
 
-/** Sample by name and labels; throws on a line that is no part of the format, or of a metric without help and type. */
+/**
+ * Sample by name and labels; throws on a line that is no part of the format, or of a metric without
+ * help and type.
+ */
 function samplesOf(text: string): Map<string, number> {
   const samples = new Map<string, number>();
   const described = new Set<string>();

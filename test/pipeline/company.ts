@@ -1,4 +1,7 @@
-/** @module The demo company's posts through the real collectors into a whole pipeline, on a clock moved by hand. */
+/**
+ * @module The demo company's posts through the real collectors into a whole pipeline, on a clock
+ * moved by hand.
+ */
 
 import { join } from "node:path";
 import type { Alert, Incident, Notice } from "../../src/alert/alert.ts";
@@ -47,7 +50,10 @@ const feedOfDoor = new Map<string, Feed>([
   ["/v1/registry", "registry"],
 ]);
 
-/** The last day and the fork PR's run three weeks ago: what the night stands on, without most quiet days. */
+/**
+ * The last day and the fork PR's run three weeks ago: what the night stands on, without most quiet
+ * days.
+ */
 export function shortHistory(): readonly Post[] {
   return history(night).filter(({ at, body }) => {
     return at > night - 26 * hourMs || body.includes("build-tools") || body.includes("8c1f");
@@ -61,7 +67,9 @@ export interface Rig {
   readonly pipeline: Pipeline;
   /** What the one sink was given, in order. */
   readonly notices: readonly Notice[];
-  /** The posts as their feeds would send them: each at its time, those of one `windowMs` at once. */
+  /**
+   * The posts as their feeds would send them: each at its time, those of one `windowMs` at once.
+   */
   send(posts: readonly Post[], windowMs?: number): Promise<void>;
   /** The posts at once, in this order, received now. */
   sendNow(posts: readonly Post[]): Promise<void>;
@@ -155,7 +163,10 @@ function collecting(notices: Notice[]): Sink {
   };
 }
 
-/** What is in the store: each incident with its alerts, in words that do not depend on the order of arrival. */
+/**
+ * What is in the store: each incident with its alerts, in words that do not depend on the order of
+ * arrival.
+ */
 export interface Found {
   readonly incidents: readonly Incident[];
   readonly alerts: readonly Alert[];

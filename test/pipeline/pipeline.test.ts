@@ -250,7 +250,9 @@ describe("a stop in the middle", () => {
   });
 });
 
-/** The night on a machine that has built nothing before: no earlier job can be taken for tonight's. */
+/**
+ * The night on a machine that has built nothing before: no earlier job can be taken for tonight's.
+ */
 function freshRunner(): readonly Post[] {
   return shortHistory().filter((post) => isOfTonight(post) || !post.body.includes("build-07"));
 }
@@ -297,7 +299,8 @@ describe("context that comes late", () => {
     await rig.send([environmentRead(night), blobPost(night)]);
     await rig.moveTo(night + 16 * secondMs);
     const early = (await inStore(rig.store)).alerts.filter(({ build }) => build === undefined);
-    // Which secrets the job held is not known yet, so the milder rule has the POST, and pages nobody.
+    // Which secrets the job held is not known yet, so the milder rule has the POST, and pages
+    // nobody.
     const readTitle = "Interpreter or shell reads another process's environment";
     const mildTitle = "Runner sends data to a bare address, secrets of the job not known";
     expect(early.map(({ rule }) => rule.title).sort()).toEqual([readTitle, mildTitle]);
@@ -323,8 +326,9 @@ describe("context that comes late", () => {
 });
 
 describe("a machine that built something else yesterday", () => {
-  // Known to be wrong. What the machine does before its job is known counts as done after its last job, however long
-  // ago that was; and an alert that was told with that build is not told again with the right one.
+  // Known to be wrong. What the machine does before its job is known counts as done after its last
+  // job, however long ago that was; and an alert that was told with that build is not told again
+  // with the right one.
   it.fails("is not blamed on yesterday's run while tonight's is still unknown", async () => {
     const rig = await rigOf();
     await rig.send(shortHistory().filter((post) => !isOfTonight(post)));

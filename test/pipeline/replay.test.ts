@@ -105,6 +105,15 @@ describe("replay of a file of each feed", () => {
     expect(gist(await replay(["--json", ...files, ...files]))).toEqual(known);
   });
 
+  it("takes two events of one time in the same order, however the files are given", async () => {
+    const line = lines.findLast(({ door }) => door === "/v1/falco")?.line ?? "";
+    const one = fileOf("one.log", line);
+    const other = fileOf("other.log", line.replaceAll("/proc/2114/", "/proc/2115/"));
+    const known = await replay(["--json", one, other]);
+    expect(alertsOf(known).map(({ count }) => count)).toEqual([2]);
+    expect((await replay(["--json", other, one])).out).toBe(known.out);
+  });
+
   it("shows progress on a terminal only, and takes it away", async () => {
     const [first = ""] = files;
     const quiet = await replay(["--json", first]);

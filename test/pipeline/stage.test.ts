@@ -326,6 +326,31 @@ function unavailable(code: "intake-full" | "state-unavailable" | "body-too-large
   return new ServiceError({ code, place: "x", expected: "room", found: "none" });
 }
 
+describe("a batch that was saved in part", () => {
+  it("comes again whole, and only the rest of it is applied", async () => {
+    const faults = new Faults();
+    let tries = 0;
+    const make = (own: State) =>
+      countingStage(own, (value) => {
+        if (value === "poison") throw new TypeError("x of undefined");
+        tries += value === "c" ? 1 : 0;
+        if (value === "c" && tries === 1) throw new UnavailableError("locked");
+      });
+    const { runner, plainBus, state, clock } = openParts(make, faults);
+    await plainBus.append(
+      ["a", "poison", "b", "c"].map((value) => ({ ...eventOf(value), key: "one" })),
+    );
+    await runner.start();
+    await turns();
+    expect(countsOf(state)).toEqual({ a: 1, b: 1 });
+    expect(await runner.backlog()).toBe(1);
+    await drained(runner, clock);
+    expect(countsOf(state)).toEqual({ a: 1, b: 1, c: 1 });
+    expect(await valuesOf(plainBus, "dead-letters")).toHaveLength(1);
+    await runner.stop();
+  });
+});
+
 describe("a record that cannot be applied", () => {
   it("alone goes to the dead letters, with its reason and its bytes", async () => {
     // One key, so one partition and one batch.
@@ -581,6 +606,22 @@ describe("one thing at a time", () => {
     await plainBus.append([eventOf("b")]);
     await turns();
     expect(happened).toHaveLength(2);
+  });
+
+  it("sets no timer for what the last batch before the stop made due", async () => {
+    const happened: string[] = [];
+    const { stage, open } = gatedStage(happened);
+    const due = { ...stage, nextTick: () => (happened.includes("end") ? 5_000 : undefined) };
+    const { runner, plainBus, clock } = openParts(() => due);
+    await plainBus.append([eventOf("a")]);
+    await runner.start();
+    await turns();
+    const stopping = runner.stop();
+    open();
+    await stopping;
+    clock.advanceTo(60_000);
+    await turns();
+    expect(happened).toEqual(["begin 1", "end"]);
   });
 
   it("saves a change, and takes it back when it cannot be saved", async () => {
