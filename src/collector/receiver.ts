@@ -3,15 +3,16 @@
  * after what came of it is durable. Nothing of a body that failed its check is kept or logged.
  */
 
-import { createGunzip } from "node:zlib";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type Static, Type } from "typebox";
 import type { Clock } from "../clock.ts";
-import { type Problem, ServiceError, shown } from "../error.ts";
+import type { Problem } from "../error.ts";
 import type { Feed } from "../event/event.ts";
 import type { Telemetry } from "../telemetry.ts";
+import { decoded, headerText } from "./body.ts";
 import type { Collector, Intake } from "./collector.ts";
 import { githubSignatureValid, givenTokens, tokenAccepted } from "./credentials.ts";
+import { IntakeLimiter, RecentIds } from "./intake-limits.ts";
 
 const Tokens = Type.Array(Type.String({ minLength: 16 }), {
   default: [],
@@ -137,9 +138,9 @@ interface Received {
 }
 
 async function receive({ door, settings, seen, request, reply }: Received): Promise<unknown> {
-  const rest = (request.params as Record<string, string>)["*"] ?? "";
+  const { secret, facts } = pathParts((request.params as Record<string, string>)["*"] ?? "", door);
   request.body ??= Buffer.alloc(0);
-  if (!door.permits(request, door.rest === "secret" ? rest : "")) {
+  if (!door.permits(request, secret)) {
     settings.telemetry.emit.recordsRejected({
       feed: door.feed,
       code: "signature-invalid",
@@ -163,7 +164,7 @@ async function receive({ door, settings, seen, request, reply }: Received): Prom
     receivedAt: settings.clock.now(),
     headers: flatHeaders(request),
     place: `${door.feed} door`,
-    ...(door.rest === "facts" && rest !== "" ? { path: rest } : {}),
+    ...(facts === "" ? {} : { path: facts }),
   });
   await settings.accept(intake, door.feed);
   if (id !== undefined) seen.add(id);
@@ -172,6 +173,16 @@ async function receive({ door, settings, seen, request, reply }: Received): Prom
   if (intake.events.length === 0 && problems.length > 0) return problemReply(reply, 400, problems);
   const answer = { accepted: intake.events.length, rejected: intake.rejections.length, problems };
   return reply.send({ ...door.success, ...answer });
+}
+
+/**
+ * What follows a door's path: a token (Falco), or facts about the delivery (Harden-Runner), before
+ * which `token/<token>/` may stand, because that agent can send no header of ours.
+ */
+function pathParts(rest: string, door: Door): { readonly secret: string; readonly facts: string } {
+  if (door.rest === "secret") return { secret: rest, facts: "" };
+  const [, secret = "", facts = rest] = /^token\/([^/]+)\/?(.*)$/s.exec(rest) ?? [];
+  return { secret, facts };
 }
 
 function count(telemetry: Telemetry, feed: Feed, { events, rejections }: Intake): void {
@@ -189,115 +200,10 @@ function problemReply(reply: FastifyReply, status: number, problems: readonly Pr
     .send(JSON.stringify({ title: "nothing in the body could be read", status, problems }));
 }
 
-function headerText(request: FastifyRequest, name: string): string | undefined {
-  const value = request.headers[name];
-  return typeof value === "string" && value !== "" ? value : undefined;
-}
-
 function flatHeaders(request: FastifyRequest): Record<string, string> {
   const flat: Record<string, string> = {};
   for (const [name, value] of Object.entries(request.headers)) {
     if (typeof value === "string" && name !== "authorization") flat[name] = value;
   }
   return flat;
-}
-
-/**
- * The body as sent before compression, or the problem. Stops inflating at the limit: a bomb costs
- * no more than that.
- */
-async function decoded(
-  request: FastifyRequest<{ Body: Buffer }>,
-  bytesMax: number,
-): Promise<Buffer | Problem> {
-  const encoding = headerText(request, "content-encoding")?.toLowerCase() ?? "identity";
-  const gzipped = request.body[0] === 0x1f && request.body[1] === 0x8b;
-  if (encoding === "identity" && !gzipped) return request.body;
-  const place = `${request.url.split("?")[0]} content-encoding`;
-  if (encoding !== "gzip" && !gzipped) {
-    return {
-      code: "encoding-unsupported",
-      place,
-      expected: "gzip or none",
-      found: shown(encoding),
-    };
-  }
-  const parts: Buffer[] = [];
-  let size = 0;
-  const gunzip = createGunzip();
-  gunzip.end(request.body);
-  try {
-    for await (const part of gunzip as AsyncIterable<Buffer>) {
-      size += part.length;
-      if (size > bytesMax) {
-        gunzip.destroy();
-        const expected = `at most ${bytesMax} bytes after decompression`;
-        return { code: "body-too-large", place, expected, found: "more" };
-      }
-      parts.push(part);
-    }
-  } catch (error) {
-    return { code: "encoding-unsupported", place, expected: "gzip", found: shown(String(error)) };
-  }
-  return Buffer.concat(parts);
-}
-
-/** Bounds the bytes of all bodies being worked on: past it, senders are asked to come again. */
-class IntakeLimiter {
-  readonly #bytesMax: number;
-  #bytes = 0;
-
-  constructor(bytesMax: number) {
-    this.#bytesMax = bytesMax;
-  }
-
-  async hold(
-    request: FastifyRequest<{ Body: Buffer }>,
-    reply: FastifyReply,
-    act: () => Promise<unknown>,
-  ): Promise<unknown> {
-    const size = request.body?.length ?? 0;
-    if (this.#bytes + size > this.#bytesMax) return unavailable(reply);
-    this.#bytes += size;
-    try {
-      return await act();
-    } catch (error) {
-      if (error instanceof ServiceError && error.problem.code === "intake-full") {
-        return unavailable(reply);
-      }
-      throw error;
-    } finally {
-      this.#bytes -= size;
-    }
-  }
-}
-
-function unavailable(reply: FastifyReply): unknown {
-  return reply.code(503).header("retry-after", "2").send({ title: "intake is full", status: 503 });
-}
-
-/**
- * Delivery ids seen lately. Only saves work: an id forgotten here is harmless, because an event's
- * id is its delivery's and everything downstream knows it again.
- */
-class RecentIds {
-  readonly #ids = new Set<string>();
-  readonly #idsMax: number;
-
-  constructor(idsMax: number) {
-    this.#idsMax = idsMax;
-  }
-
-  has(id: string): boolean {
-    return this.#ids.has(id);
-  }
-
-  add(id: string): void {
-    this.#ids.add(id);
-    if (this.#ids.size <= this.#idsMax) return;
-    for (const oldest of this.#ids) {
-      this.#ids.delete(oldest);
-      break;
-    }
-  }
 }

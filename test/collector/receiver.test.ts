@@ -271,9 +271,15 @@ describe("tokens", () => {
     ["/v1/egress", { authorization: `Bearer ${token}x` }, 401],
     // What follows the egress door's path says where a record comes from, and is no credential.
     [`/v1/egress/${token}`, {}, 401],
+    [`/v1/egress/token/${token}`, {}, 200],
+    [`/v1/egress/token/${token}/github/acme/api/actions/jobs/j-1/networkconnection`, {}, 200],
+    [`/v1/egress/token/${token}x/github/acme/api`, {}, 401],
   ])("%s with %j: %i", async (path, headers, status) => {
     const { post } = await open(config);
-    const body = path.startsWith("/v1/falco") ? alert : squidLine;
+    const connection =
+      '{"ipAddress":"192.0.2.9","port":"443","domainName":"a.example.","timestamp":"2026-11-24T02:07:00Z","tool":{"name":"curl"},"status":""}';
+    const egress = path.endsWith("networkconnection") ? connection : squidLine;
+    const body = path.startsWith("/v1/falco") ? alert : egress;
     expect((await post(path, body, headers as Record<string, string>)).statusCode).toBe(status);
   });
 

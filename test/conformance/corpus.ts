@@ -6,6 +6,7 @@
  * what the collectors happen to accept. Exit code 0: all held; 1: something did not; 2: wrong use.
  */
 
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
 import type { Delivery, Intake } from "../../src/collector/collector.ts";
@@ -257,8 +258,26 @@ function main(args: readonly string[]): number {
         `${summary.skipped} skipped; ${summary.exact} ids and times compared; ${summary.failing} files failing`,
     );
   }
+  const replayed = replayAll(read.map(({ file }) => join(path, file)));
+  console.error(replayed.line);
   // A folder without one file of ours proves nothing.
-  return failing.length > 0 || read.length === 0 ? 1 : 0;
+  return failing.length > 0 || read.length === 0 || !replayed.whole ? 1 : 0;
+}
+
+/** `pipewarden replay` over every file in scope: it ends well, and accounts for every record. */
+function replayAll(files: readonly string[]): { readonly whole: boolean; readonly line: string } {
+  const run = spawnSync(process.execPath, ["src/main.ts", "replay", "--json", ...files], {
+    encoding: "utf8",
+  });
+  const count = (what: string): number => {
+    const found = new RegExp(`^${what} +([\\d,]+)`, "m").exec(run.stderr)?.[1] ?? "-1";
+    return Number(found.replaceAll(",", ""));
+  };
+  const [records, events, rejected] = [count("read"), count("events"), count("rejected")];
+  // A Trivy report is more events than one; no other record is fewer than one.
+  const whole = run.status === 0 && records > 0 && events + rejected >= records;
+  const told = `replay of all of them: exit ${run.status}, ${records} records, ${events} events`;
+  return { whole, line: `${told}, ${rejected} rejected${whole ? "" : `\n${run.stderr}`}` };
 }
 
 process.exitCode = main(process.argv.slice(2));

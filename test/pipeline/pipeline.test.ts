@@ -176,6 +176,24 @@ describe("input that comes as feeds send it", () => {
     expect(twice.notices.map(({ key }) => key)).toEqual(once.notices.map(({ key }) => key));
   });
 
+  // Known to be wrong. Whether a run is a fork's is told by its own webhook, which may be read after
+  // the job's: they are keyed apart. Events of GitHub do not wait for it as those of machines do.
+  it.fails("all at once, as after an outage", async () => {
+    const rig = await rigOf({ start: endAt });
+    await rig.sendNow(wholeStory());
+    await rig.moveTo(endAt + minuteMs);
+    expect(composition(await inStore(rig.store))).toEqual(expected);
+  });
+
+  it("all at once, as after an outage: one page all the same", async () => {
+    const rig = await rigOf({ start: endAt });
+    await rig.sendNow(wholeStory());
+    await rig.moveTo(endAt + minuteMs);
+    expect(pagesOf(rig).map(({ incident }) => incident.build?.runNumber)).toEqual([812]);
+    const { incidents } = await inStore(rig.store);
+    expect(incidents.map(({ level }) => level)).toEqual(["critical"]);
+  });
+
   it("twice: all of it again after the end", async () => {
     const rig = await rigOf();
     await rig.send(wholeStory());

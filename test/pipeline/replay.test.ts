@@ -106,7 +106,9 @@ describe("replay of a file of each feed", () => {
   });
 
   it("takes two events of one time in the same order, however the files are given", async () => {
-    const line = lines.findLast(({ door }) => door === "/v1/falco")?.line ?? "";
+    const read = lines.findLast(({ door }) => door === "/v1/falco")?.line ?? "";
+    // A machine in no list: nothing waits for its build, and the first event names the alert.
+    const line = read.replaceAll("build-07", "build-99");
     const one = fileOf("one.log", line);
     const other = fileOf("other.log", line.replaceAll("/proc/2114/", "/proc/2115/"));
     const known = await replay(["--json", one, other]);
