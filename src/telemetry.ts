@@ -42,7 +42,8 @@ export interface Emit {
   batchFailed(fact: Counted & { readonly stage: string }): void;
   eventsParked(fact: Counted): void;
   eventsReleased(fact: Counted & { readonly reason: string }): void;
-  windowsEvicted(fact: Counted & { readonly reason: string }): void;
+  /** What a bounded memory let go: windows, builds, alerts, …; `reason` says at which bound. */
+  evicted(fact: Counted & { readonly what: string; readonly reason: string }): void;
   matches(fact: Counted & { readonly kind: string }): void;
   alertsOpened(fact: Counted): void;
   incidentsOpened(fact: Counted): void;
@@ -140,7 +141,7 @@ function createEmit(registry: Registry, log: Logger): Emit {
     batchFailed: counter("batches_failed", "Batches that failed and are tried again.", "stage"),
     eventsParked: counter("events_parked", "Events that wait for their build."),
     eventsReleased: counter("events_released", "Parked events let go, and why.", "reason"),
-    windowsEvicted: counter("windows_evicted", "Correlation windows let go, and why.", "reason"),
+    evicted: counter("evicted", "What bounded memory let go, and why.", "what", "reason"),
     matches: counter("matches", "Matches of rules.", "kind"),
     alertsOpened: counter("alerts_opened", "Alerts opened."),
     incidentsOpened: counter("incidents_opened", "Incidents opened."),

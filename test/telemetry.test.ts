@@ -28,7 +28,7 @@ describe("telemetry", () => {
     emit.batchFailed({ stage: "detect" });
     emit.eventsParked({ count: 4 });
     emit.eventsReleased({ reason: "joined" });
-    emit.windowsEvicted({ reason: "limit" });
+    emit.evicted({ what: "windows", reason: "limit" });
     emit.matches({ kind: "signal" });
     emit.alertsOpened({});
     emit.incidentsOpened({});
@@ -48,7 +48,7 @@ describe("telemetry", () => {
       ['pipewarden_batches_failed_total{stage="detect"}', 1],
       ["pipewarden_events_parked_total", 4],
       ['pipewarden_events_released_total{reason="joined"}', 1],
-      ['pipewarden_windows_evicted_total{reason="limit"}', 1],
+      ['pipewarden_evicted_total{what="windows",reason="limit"}', 1],
       ['pipewarden_matches_total{kind="signal"}', 1],
       ["pipewarden_alerts_opened_total", 1],
       ["pipewarden_incidents_opened_total", 1],

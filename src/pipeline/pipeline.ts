@@ -90,7 +90,11 @@ export class Pipeline {
       ...intake.events.map((event) => eventRecord(event, this.#placeKey(event))),
       ...letters,
     ];
-    if (records.length > 0) await this.#settings.bus.append(records);
+    if (records.length === 0) return;
+    const { bus, clock, telemetry } = this.#settings;
+    const startedAt = clock.now();
+    await bus.append(records);
+    telemetry.emit.busAppendSeconds({ seconds: (clock.now() - startedAt) / secondMs });
   }
 
   deliveriesOf(incidentId: string): ReturnType<DeliveryChain["deliveriesOf"]> {
@@ -170,7 +174,7 @@ export class Pipeline {
         correlation: createCorrelation({
           ruleset,
           state,
-          onEvicted: (fact) => telemetry.emit.windowsEvicted(fact),
+          onEvicted: (fact) => telemetry.emit.evicted({ what: "windows", ...fact }),
         }),
         latenessMs,
       }),
@@ -185,7 +189,10 @@ export class Pipeline {
       return createNotifyStage({
         emit,
         lineage,
-        alerts: createAlerts({ state, lineage, pageAgeMaxMs }),
+        alerts: createAlerts({
+          ...{ state, lineage, pageAgeMaxMs },
+          onEvicted: (what, count) => emit.evicted({ what, reason: "bound", count }),
+        }),
       });
     });
   }

@@ -70,10 +70,11 @@ export function createDetectStage(parts: DetectParts): Stage {
     return events.flatMap(detect);
   }
 
+  const tellEvicted = evictionTeller(emit, () => builds.counts());
   return {
     topics: ["builds", "events"],
-    apply: (records, now) =>
-      records.flatMap((record) => {
+    apply: (records, now) => {
+      const out = records.flatMap((record) => {
         const raw = () => Buffer.from(record.value).toString("utf8");
         if (record.topic === "builds") {
           const fact = readRecord("builds", record);
@@ -83,9 +84,25 @@ export function createDetectStage(parts: DetectParts): Stage {
         const event = decodeEvent(record.value, recordPlace(record));
         if (isProblem(event)) return [deadLetterRecord({ problem: event, raw: raw() })];
         return take(event, now);
-      }),
+      });
+      tellEvicted();
+      return out;
+    },
     tick: (now) => release(builds.due(now), "waited"),
     nextTick: () => builds.nextDue(),
+  };
+}
+
+/** Tells by how much each eviction count has grown since it was last called. */
+function evictionTeller(emit: Emit, counts: () => object): () => void {
+  const told = new Map<string, number>();
+  return () => {
+    for (const [name, count] of Object.entries(counts()) as [string, number][]) {
+      const what = /^(.*)(Evicted|Full)$/.exec(name)?.[1];
+      if (what === undefined) continue;
+      emit.evicted({ what, reason: "bound", count: count - (told.get(name) ?? 0) });
+      told.set(name, count);
+    }
   };
 }
 
@@ -135,7 +152,10 @@ export interface NotifyParts {
  * way.
  */
 export function createNotifyStage({ emit, alerts, lineage }: NotifyParts): Stage {
+  const tellEvicted = evictionTeller(emit, () => lineage.counts());
+
   function changed(change: AlertChange): NewRecord[] {
+    tellEvicted();
     const opened = ({ revision }: { readonly revision: number }) => revision === 1;
     emit.alertsOpened({ count: change.alerts.filter(opened).length });
     emit.incidentsOpened({ count: change.incidents.filter(opened).length });

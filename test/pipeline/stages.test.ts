@@ -89,22 +89,38 @@ describe("the detect stage", () => {
       },
       due: letGo,
       nextDue: () => (parked.length === 0 ? undefined : 15_000),
+      counts: () => ({ builds: said.length, buildsEvicted: said.length, parkedFull: 0 }),
     };
     return { table: table as unknown as BuildTable, said };
   }
 
-  function detectStage({ table }: Table): Stage {
+  function detectStage({ table }: Table, emitting: typeof emit = emit): Stage {
     const detection = {
       detect: (event: Event) => [{ match: matchOf(`mat ${event.id}`, [event]), alerts: true }],
     };
     return createDetectStage({
-      emit,
+      emit: emitting,
       builds: table,
       detection: detection as unknown as Detection,
       routes: (match) => [{ correlation: "seq", groupKey: match.id, match } as RoutedMatch],
       lineageFacts: (event) => [{ ...lineageFact, thing: `cache:${event.id}` }],
     });
   }
+
+  it("tells how many a bound let go, once each", async () => {
+    const evicted: string[] = [];
+    const telling = {
+      ...emit,
+      evicted: ({ what, count }: { what: string; count?: number }) => {
+        evicted.push(`${what} ${count}`);
+      },
+    };
+    const stage = detectStage(parkingTable(), telling);
+    await applied(stage, [webhook]);
+    await applied(stage, [webhook]);
+    // The table counts one per call; the first webhook is learned and joined.
+    expect(evicted).toEqual(["builds 2", "parked 0", "builds 2", "parked 0"]);
+  });
 
   const webhook = eventRecord(eventOf("hook:1", { feed: "github-webhook" }), "build-07");
 
@@ -225,7 +241,10 @@ describe("the notify stage", () => {
         return { alerts: [], incidents: [], notices: [] };
       },
     };
-    const lineage = { apply: () => ["acme/other#2/1"] } as unknown as Lineage;
+    const lineage = {
+      apply: () => ["acme/other#2/1"],
+      counts: () => ({ things: 3, thingsEvicted: 0 }),
+    } as unknown as Lineage;
     return createNotifyStage({ emit, alerts, lineage });
   }
 
