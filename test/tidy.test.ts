@@ -63,7 +63,7 @@ const refusedWords =
 const fileLinesMax = 400;
 const fileLinesMostly = 300;
 const functionLinesMax = 70;
-const columnsMax = 110;
+const columnsMax = 100;
 
 function filesBelow(directory: string): string[] {
   return readdirSync(directory, { recursive: true, withFileTypes: true })

@@ -1,4 +1,6 @@
-/** @module The API people and programs read: incidents, alerts, events, health, metrics. Read only. */
+/**
+ * @module The API people and programs read: incidents, alerts, events, health, metrics. Read only.
+ */
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";

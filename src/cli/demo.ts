@@ -1,4 +1,7 @@
-/** @module `pipewarden demo`: a service of its own on a free port, the Midnight Commit through its doors, one page. */
+/**
+ * @module `pipewarden demo`: a service of its own on a free port, the Midnight Commit through its
+ * doors, one page.
+ */
 
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -53,7 +56,10 @@ export async function demo(options: DemoOptions, streams: CliStreams): Promise<n
   }
 }
 
-/** A port that was free a moment ago: known before the start, so that the page can link to the service. */
+/**
+ * A port that was free a moment ago: known before the start, so that the page can link to the
+ * service.
+ */
 async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, "127.0.0.1");
@@ -114,7 +120,10 @@ interface Found {
   readonly alerts: readonly Alert[];
 }
 
-/** The paged incident, once the use of the stolen credential is part of it (or a while after, without). */
+/**
+ * The paged incident, once the use of the stolen credential is part of it (or a while after,
+ * without).
+ */
 async function settledIncident(play: Play): Promise<Found | undefined> {
   let found: Found | undefined;
   for (const end = realClock.now() + pageWaitMs; realClock.now() < end; await pause(pollMs)) {

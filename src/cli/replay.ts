@@ -22,7 +22,10 @@ export interface ReplayOptions {
   readonly config: Config;
 }
 
-/** Exit code: 0, also when something was rejected (the summary says what); 2 when a file cannot be opened. */
+/**
+ * Exit code: 0, also when something was rejected (the summary says what); 2 when a file cannot be
+ * opened.
+ */
 export async function replayCommand(options: ReplayOptions, streams: CliStreams): Promise<number> {
   const { stdout, stderr } = streams;
   const { ruleset, problems, lists } = loadRules(options.config);

@@ -1,4 +1,6 @@
-/** @module Rules and operator lists from the configured directories, with what is wrong with them. */
+/**
+ * @module Rules and operator lists from the configured directories, with what is wrong with them.
+ */
 
 import type { Config } from "../config/config.ts";
 import { loadRuleset, type Ruleset, readRuleFiles } from "../detection/detection.ts";

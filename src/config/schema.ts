@@ -1,11 +1,16 @@
-/** @module Reading the settings' schema: which settings there are, and what may stand at a place. */
+/**
+ * @module Reading the settings' schema: which settings there are, and what may stand at a place.
+ */
 
 import type { TSchema } from "typebox";
 
 /** From the root: `["doors", "falcoTokens", "0"]`. */
 export type SettingPath = readonly string[];
 
-/** The schemas a value at `path` may follow, one for each member of a union; [] when there is no such setting. */
+/**
+ * The schemas a value at `path` may follow, one for each member of a union; [] when there is no
+ * such setting.
+ */
 export function schemasAt(root: TSchema, path: SettingPath): readonly TSchema[] {
   return path.reduce<readonly TSchema[]>(
     (schemas, key) => schemas.flatMap((schema) => below(schema, key)).flatMap(membersOf),

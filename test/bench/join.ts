@@ -1,4 +1,5 @@
-// What the build join costs with a full table: 50,000 builds, of which one runner that lives on did 5,000.
+// What the build join costs with a full table: 50,000 builds, of which one runner that lives on did
+// 5,000.
 
 import {
   type BuildFact,
@@ -13,7 +14,9 @@ import type { BenchLine } from "./line.ts";
 
 const start = Date.UTC(2026, 10, 1);
 const minute = 60_000;
-/** A job every ten minutes on the runner that lives on; on nine other jobs a pod is made for each. */
+/**
+ * A job every ten minutes on the runner that lives on; on nine other jobs a pod is made for each.
+ */
 const longLived = "build-01";
 const longLivedJobs = 5_000;
 const otherJobs = 20_000;
@@ -69,7 +72,10 @@ function factsOf({ id, runner: name, at }: Job): readonly BuildFact[] {
   ];
 }
 
-/** Half of the events on the runner that lives on: by name, host and address; one in ten between two jobs. */
+/**
+ * Half of the events on the runner that lives on: by name, host and address; one in ten between two
+ * jobs.
+ */
 function eventOf({ runner, at }: Job, index: number): Event {
   const lasting: readonly JoinKeys[] = [
     { runnerName: longLived },

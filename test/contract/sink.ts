@@ -1,4 +1,7 @@
-/** @module What every sink must do, whatever service it speaks to. Each sink's own test file runs this suite on it. */
+/**
+ * @module What every sink must do, whatever service it speaks to. Each sink's own test file runs
+ * this suite on it.
+ */
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Sink } from "../../src/sink/sink.ts";
@@ -25,7 +28,10 @@ export interface SinkContract {
   readonly skip?: Readonly<Partial<Record<ContractTest, string>>>;
 }
 
-/** Texts that did harm elsewhere: terminal control, line breaks, markup, lone surrogates, prototype names. */
+/**
+ * Texts that did harm elsewhere: terminal control, line breaks, markup, lone surrogates, prototype
+ * names.
+ */
 export const hostileTexts: readonly string[] = [
   "\u001b[2J\u001b]0;owned\u0007",
   "line one\r\nline two\u2028line three\u0085",
@@ -108,7 +114,8 @@ export function sinkContract({ name, make, skip = {} }: SinkContract): void {
         expect(await it_.sink.send(notice, never)).toMatchObject({ kind: "delivered" });
         const held = await it_.held();
         expect(held).toHaveLength(1);
-        // Neither the service nor a terminal that shows what it holds gets a control character out of it.
+        // Neither the service nor a terminal that shows what it holds gets a control character out
+        // of it.
         expect(held[0]?.trim()).not.toMatch(/[\p{Cc}--\n]/v);
         expect(({} as Record<string, unknown>)["process.command_line"]).toBeUndefined();
       },

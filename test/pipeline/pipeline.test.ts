@@ -176,8 +176,9 @@ describe("input that comes as feeds send it", () => {
     expect(twice.notices.map(({ key }) => key)).toEqual(once.notices.map(({ key }) => key));
   });
 
-  // Known to be wrong. Whether a run is a fork's is told by its own webhook, which may be read after
-  // the job's: they are keyed apart. Events of GitHub do not wait for it as those of machines do.
+  // Known to be wrong. Whether a run is a fork's is told by its own webhook, which may be read
+  // after the job's: they are keyed apart. Events of GitHub do not wait for it as those of machines
+  // do.
   it.fails("all at once, as after an outage", async () => {
     const rig = await rigOf({ start: endAt });
     await rig.sendNow(wholeStory());

@@ -42,7 +42,9 @@ export async function demoOutput(): Promise<string> {
   return `\`\`\`text\n${lines}\n\`\`\``;
 }
 
-/** The text without what each run has of its own: times, ports, ids of incidents, durations, totals. */
+/**
+ * The text without what each run has of its own: times, ports, ids of incidents, durations, totals.
+ */
 export function sameEachRun(text: string): string {
   return text
     .replace(/\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\dZ/g, "TIME")
