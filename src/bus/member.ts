@@ -139,7 +139,7 @@ export class Member {
       if (!this.#current(fetch)) continue;
       const handed = records;
       // Read on while the handler works; dropped if the handler rejects or the partition moves.
-      ahead = this.#nextFetch({ cursor: fetch.cursor, from: fetch.from + handed.length });
+      ahead = this.#nextFetch({ cursor: fetch.cursor, from: after(fetch, handed) });
       await this.#exclusive(() => this.#deliver(fetch, handed));
     }
   }
@@ -228,7 +228,7 @@ export class Member {
       this.#retry(fetch, error);
       return;
     }
-    cursor.next = fetch.from + records.length;
+    cursor.next = after(fetch, records);
     cursor.failures = 0;
     this.#group.progressed();
   }
@@ -272,4 +272,9 @@ export class Member {
     const { onTrouble } = this.#group.settings;
     onTrouble({ group: this.#group.name, topic, partition, error, retryAfterMs });
   }
+}
+
+/** Where reading goes on; the offsets of a log that is compacted have gaps. */
+function after(fetch: Fetch, records: readonly BusRecord[]): Offset {
+  return (records.at(-1)?.offset ?? fetch.from - 1) + 1;
 }

@@ -1,0 +1,197 @@
+/**
+ * @module How the Kafka bus reaches its brokers: a client of its own for each task, on sockets that
+ * cannot hang for ever.
+ *
+ * kafkajs keeps a connection after a request on it has timed out, and sends the next one down the
+ * same dead line. So each client remembers its sockets and drops the silent ones when a request
+ * times out; the client then connects anew.
+ */
+
+import { createRequire } from "node:module";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
+import { type ISocketFactoryArgs, Kafka, type KafkaConfig, logLevel } from "kafkajs";
+import { type EpochMs, realClock, secondMs } from "../clock.ts";
+import { ServiceError, shown } from "../error.ts";
+
+/** How the service proves to the brokers who it is. */
+export type KafkaSasl =
+  | {
+      readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";
+      readonly username: string;
+      readonly password: string;
+    }
+  /** `token` is asked for each connection, and again before its session runs out. */
+  | { readonly mechanism: "oauthbearer"; readonly token: () => Promise<string> };
+
+export interface KafkaConnection {
+  /** `host:port` of brokers to begin with; the others are learned from them. */
+  readonly brokers: readonly string[];
+  readonly clientId: string;
+  /** TLS: true for the system's authorities, or options of node:tls. */
+  readonly ssl?: boolean | ConnectionOptions;
+  readonly sasl?: KafkaSasl;
+}
+
+const connectMsMax = 3 * secondMs;
+const requestMsMax = 8 * secondMs;
+/** A socket without a byte for this long, when a request timed out, is dead. */
+const silentMs = 5 * secondMs;
+const keepAliveMs = 60 * secondMs;
+
+/** Bounded: what lasts longer is retried by the bus, which can be closed meanwhile. */
+export const retrySettings = {
+  initialRetryTime: 100,
+  maxRetryTime: 2 * secondMs,
+  factor: 0.2,
+  multiplier: 2,
+  retries: 5,
+} as const;
+
+/** The sockets of one client. */
+class Sockets {
+  readonly #heardAt = new Map<Socket, EpochMs>();
+  #closed = false;
+
+  open({ host, port, ssl, onConnect }: ISocketFactoryArgs): Socket {
+    // Retries inside kafkajs outlive its disconnect; this is what ends them.
+    if (this.#closed) throw new Error("the bus is closed");
+    // Typed as always there; null without TLS, and true when no options are given.
+    const secure = ssl as ConnectionOptions | boolean | null | undefined;
+    const name = isIP(host) === 0 ? { servername: host } : {};
+    const socket = !secure
+      ? connectTcp({ host, port }, onConnect)
+      : connectTls({ host, port, ...name, ...(secure === true ? {} : secure) }, onConnect);
+    socket.setKeepAlive(true, keepAliveMs);
+    this.#heardAt.set(socket, realClock.now());
+    socket.on("data", () => this.#heardAt.set(socket, realClock.now()));
+    socket.on("close", () => this.#heardAt.delete(socket));
+    return socket;
+  }
+
+  dropSilent(): void {
+    const before = realClock.now() - silentMs;
+    for (const [socket, heardAt] of this.#heardAt) {
+      if (heardAt < before) socket.destroy(new Error("the broker fell silent"));
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const socket of this.#heardAt.keys()) socket.destroy(new Error("the bus is closing"));
+  }
+}
+
+/** One kafkajs client and its sockets: a guard that drops sockets hits nobody else's. */
+export class KafkaClient {
+  readonly kafka: Kafka;
+  readonly #sockets = new Sockets();
+
+  constructor(connection: KafkaConnection) {
+    quietRequestQueue();
+    const { ssl, sasl } = connection;
+    this.kafka = new Kafka({
+      brokers: [...connection.brokers],
+      clientId: connection.clientId,
+      connectionTimeout: connectMsMax,
+      requestTimeout: requestMsMax,
+      retry: { ...retrySettings },
+      socketFactory: (args) => this.#sockets.open(args),
+      logLevel: logLevel.NOTHING,
+      ...(ssl === undefined ? {} : { ssl }),
+      ...(sasl === undefined ? {} : { sasl: saslOptions(sasl) }),
+    });
+  }
+
+  /** To be called when a request has timed out. */
+  dropSilent(): void {
+    this.#sockets.dropSilent();
+  }
+
+  /**
+   * Runs a `disconnect` of kafkajs, which waits for answers; those that do not come are cut off.
+   */
+  async close(disconnect: () => Promise<void>): Promise<void> {
+    const cancel = realClock.after(closeMsMax, () => this.#sockets.close());
+    try {
+      await disconnect();
+    } catch {
+      // Nothing is in flight that anybody was told of; the sockets go all the same.
+    } finally {
+      cancel();
+      this.#sockets.close();
+    }
+  }
+}
+
+const closeMsMax = 2 * secondMs;
+
+function saslOptions(sasl: KafkaSasl): NonNullable<KafkaConfig["sasl"]> {
+  if (sasl.mechanism === "oauthbearer") {
+    const { mechanism, token } = sasl;
+    return { mechanism, oauthBearerProvider: async () => ({ value: await token() }) };
+  }
+  const { mechanism, username, password } = sasl;
+  // One literal each: kafkajs types every mechanism by its own name.
+  if (mechanism === "plain") return { mechanism, username, password };
+  if (mechanism === "scram-sha-256") return { mechanism, username, password };
+  return { mechanism, username, password };
+}
+
+/** The part of kafkajs's RequestQueue that runs its timer. */
+interface RequestQueue {
+  readonly pending: readonly unknown[];
+  readonly throttledUntil: number;
+  scheduleCheckPendingRequests(): void;
+}
+
+let quiet = false;
+
+/**
+ * kafkajs 2.2.4 arms a timer of a millisecond, or less than none, for each connection for ever: the
+ * larger part of its idle load. With nothing pending and no throttle there is nothing to check;
+ * the next request arms it again.
+ */
+function quietRequestQueue(): void {
+  if (quiet) return;
+  quiet = true;
+  const load = createRequire(import.meta.url);
+  const loaded: unknown = load("kafkajs/src/network/requestQueue/index.js");
+  const { prototype } = loaded as { prototype: RequestQueue };
+  const schedule = prototype.scheduleCheckPendingRequests;
+  prototype.scheduleCheckPendingRequests = function (this: RequestQueue): void {
+    if (this.pending.length === 0 && this.throttledUntil <= realClock.now()) return;
+    schedule.call(this);
+  };
+}
+
+/** What kafkajs throws, as a coded problem of the bus. */
+export function unavailable(place: string, error: unknown): ServiceError {
+  if (error instanceof ServiceError) return error;
+  const found = shown(error instanceof Error ? error.message : String(error), 200);
+  const expected = "brokers that answer";
+  return new ServiceError({ code: "bus-unavailable", place, expected, found }, { cause: error });
+}
+
+/** The error at the bottom: kafkajs wraps what it gives up on. */
+export function rootOf(error: unknown): unknown {
+  let root = error;
+  for (let depth = 0; depth < 8 && root instanceof Error && root.cause instanceof Error; depth++) {
+    root = root.cause;
+  }
+  return root;
+}
+
+/** The broker's name of an error (`MESSAGE_TOO_LARGE`), if it comes from a broker. */
+export function brokerCode(error: unknown): string | undefined {
+  const root = rootOf(error);
+  if (!(root instanceof Error) || !("type" in root)) return undefined;
+  return typeof root.type === "string" ? root.type : undefined;
+}
+
+/** Resolves after `delayMs` of real time: what brokers need does not follow a virtual clock. */
+export function realPause(delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    realClock.after(delayMs, resolve);
+  });
+}

@@ -1,0 +1,227 @@
+/**
+ * @module A consumer of the Kafka bus: a member of its group on the brokers, over any number of
+ * lives of a kafkajs consumer.
+ *
+ * The saved position that the handler tells decides where reading begins. Offsets are committed
+ * too, after the fact: so that lag can be watched, and others of the group can tell how far it is.
+ */
+
+import { type Clock, realClock, secondMs } from "../clock.ts";
+import { UnavailableError } from "../error.ts";
+import type { Consumer, ConsumerHandler, ConsumerSettings, Offset, OnTrouble } from "./bus.ts";
+import type { Cursor } from "./cursor.ts";
+import { type KafkaConnection, realPause, unavailable } from "./kafka-client.ts";
+import { KafkaCommits } from "./kafka-commits.ts";
+import { KafkaLink, type Place } from "./kafka-link.ts";
+import { KafkaStreams } from "./kafka-streams.ts";
+import type { KafkaTopics } from "./kafka-topics.ts";
+import { Member } from "./member.ts";
+import { closedError } from "./source.ts";
+
+export interface KafkaConsumerSettings {
+  readonly connection: KafkaConnection;
+  readonly topics: KafkaTopics;
+  /** The group's name on the brokers. */
+  readonly groupId: string;
+  readonly consumer: ConsumerSettings;
+  readonly handler: ConsumerHandler;
+  readonly sessionMs: number;
+  readonly clock: Clock;
+  readonly onTrouble: OnTrouble;
+  /** Resolves when every append accepted so far is on the brokers or has failed. */
+  readonly settled: () => Promise<void>;
+}
+
+const restartMsMin = secondMs;
+const restartMsMax = 15 * secondMs;
+const drainedMs = 50;
+
+export class KafkaConsumer implements Consumer {
+  readonly #settings: KafkaConsumerSettings;
+  readonly #member: Member;
+  readonly #streams: KafkaStreams;
+  readonly #commits: KafkaCommits;
+  #link: KafkaLink | undefined;
+  /** Grows whenever what is assigned changes: work begun for an earlier round is dropped. */
+  #round = 0;
+  #failures = 0;
+  #confirmedAt = 0;
+  #changed = Promise.withResolvers<void>();
+  #stopping: Promise<void> | undefined;
+
+  constructor(settings: KafkaConsumerSettings) {
+    this.#settings = settings;
+    const { consumer, handler, topics, onTrouble } = settings;
+    const link = () => this.#link;
+    this.#commits = new KafkaCommits(link);
+    this.#streams = new KafkaStreams({
+      group: consumer.group,
+      topics,
+      onTrouble,
+      link,
+      wake: () => this.#member.wake(),
+      moved: (place, offset) => this.#commits.add(place, offset),
+    });
+    const group = {
+      name: consumer.group,
+      settings: { source: this.#streams, clock: settings.clock, onTrouble },
+      leave: () => this.#leave(),
+      drained: () => this.drained(),
+      progressed: () => {
+        this.#streams.progressed();
+        this.#notify();
+      },
+    };
+    this.#member = new Member(group, consumer, this.#guarded(handler));
+  }
+
+  /** Rejects when the brokers cannot be reached; from then on it reconnects by itself. */
+  async start(): Promise<void> {
+    const link = this.#newLink();
+    try {
+      await link.open();
+    } catch (error) {
+      await this.stop();
+      throw unavailable(`kafka group ${this.#settings.groupId}`, error);
+    }
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    await this.#member.stop();
+    await this.#commits.settled();
+    await this.#link?.close();
+    this.#notify();
+  }
+
+  async drained(): Promise<void> {
+    const { settled, topics, consumer, groupId } = this.#settings;
+    await settled();
+    const targets = new Map<string, Offset>();
+    for (const topic of consumer.topics) {
+      for (const [partition, { first, end }] of await topics.reach(topic)) {
+        if (end > first) targets.set(`${topic}/${partition}`, end);
+      }
+    }
+    for (;;) {
+      if (this.#stopping !== undefined) throw closedError(`consumer of ${consumer.group}`);
+      for (const [key, target] of targets) {
+        const cursor = this.#streams.get(key)?.cursor;
+        if (cursor?.phase === "faulted") throw cursor.fault;
+        if (cursor?.next !== undefined && cursor.next >= target) targets.delete(key);
+      }
+      if (targets.size === 0) return;
+      const changed = this.#changed.promise;
+      const elsewhere = [...targets.keys()].filter((key) => this.#streams.get(key) === undefined);
+      if (elsewhere.length > 0) {
+        const committed = await topics.committed(groupId, consumer.topics);
+        for (const key of elsewhere) {
+          if ((committed.get(key) ?? -1) >= (targets.get(key) ?? 0)) targets.delete(key);
+        }
+        if (targets.size === 0) return;
+      }
+      await Promise.race([changed, realPause(drainedMs)]);
+    }
+  }
+
+  #newLink(): KafkaLink {
+    const { connection, groupId, consumer, topics, sessionMs } = this.#settings;
+    const link: KafkaLink = new KafkaLink({
+      connection,
+      groupId,
+      topics: consumer.topics.map((topic) => topics.nameOf(topic)),
+      sessionMs,
+      events: {
+        rejoining: () => this.#rejoin(),
+        joined: (places) => void this.#take(link, places),
+        fetched: (batch) => this.#streams.fetched(batch),
+        confirmed: () => {
+          this.#confirmedAt = realClock.now();
+          this.#notify();
+        },
+        crashed: (error) => void this.#restart(error),
+      },
+    });
+    this.#link = link;
+    return link;
+  }
+
+  /** Gives every partition up: resolves when no handler call is running and none will start. */
+  async #leave(): Promise<void> {
+    this.#round++;
+    const released = this.#streams.all.map(({ cursor }) => this.#member.release(cursor));
+    this.#notify();
+    await Promise.all(released);
+    this.#streams.clear();
+  }
+
+  /** Before another join: who has a partition next commits its own position. */
+  async #rejoin(): Promise<void> {
+    await this.#leave();
+    this.#commits.forget();
+  }
+
+  async #take(link: KafkaLink, places: readonly Place[]): Promise<void> {
+    const round = this.#round;
+    const current = () => this.#round === round && this.#stopping === undefined;
+    const reaches = await this.#streams.reaches(places, current);
+    if (reaches === undefined || !current() || link !== this.#link) return;
+    this.#failures = 0;
+    for (const place of places) {
+      const topic = this.#settings.topics.topicOf(place.topic);
+      const reach = topic && reaches.get(topic)?.get(place.partition);
+      if (topic === undefined || reach === undefined) continue;
+      this.#member.take(this.#streams.add(place, topic, reach).cursor);
+    }
+  }
+
+  /** The handler, called only while the brokers have lately confirmed what is ours. */
+  #guarded(handler: ConsumerHandler): ConsumerHandler {
+    return {
+      assigned: async (topic, partition) => {
+        const start = await handler.assigned(topic, partition);
+        this.#streams.asked(topic, partition, start);
+        return start;
+      },
+      revoked: (topic, partition) => handler.revoked(topic, partition),
+      batch: async (topic, partition, records) => {
+        await this.#confirmed(this.#streams.of(topic, partition).cursor);
+        await handler.batch(topic, partition, records);
+      },
+    };
+  }
+
+  async #confirmed(cursor: Cursor): Promise<void> {
+    const { epoch } = cursor;
+    while (realClock.now() - this.#confirmedAt > this.#settings.sessionMs) {
+      await this.#changed.promise;
+      if (cursor.epoch !== epoch) throw new UnavailableError("the partition moved meanwhile");
+    }
+  }
+
+  async #restart(error: Error): Promise<void> {
+    const delayMs = Math.min(restartMsMax, restartMsMin * 2 ** Math.min(this.#failures, 10));
+    this.#failures++;
+    this.#streams.report(error, delayMs, this.#settings.consumer.topics);
+    await this.#rejoin();
+    await realPause(delayMs);
+    if (this.#stopping !== undefined) return;
+    const link = this.#newLink();
+    try {
+      await link.open();
+    } catch (failure) {
+      await link.close();
+      if (this.#stopping !== undefined) return;
+      void this.#restart(failure instanceof Error ? failure : new Error(String(failure)));
+    }
+  }
+
+  #notify(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+}

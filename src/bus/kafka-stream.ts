@@ -1,0 +1,82 @@
+/** @module What a Kafka consumer has fetched of one partition and not yet handed over. */
+
+import type { ServiceError } from "../error.ts";
+import type { BusRecord, Offset, Topic } from "./bus.ts";
+import { type Cursor, newCursor } from "./cursor.ts";
+import type { Place } from "./kafka-link.ts";
+import type { Reach } from "./kafka-topics.ts";
+
+/** Fetching stops at the first and goes on below the second; one fetch may go over it. */
+const bytesMax = 512 * 1024;
+const bytesResume = 256 * 1024;
+const recordsMax = 4_000;
+/** What a record costs beside key and value, roughly. */
+const recordBytes = 200;
+
+export class KafkaStream {
+  readonly place: Place;
+  readonly cursor: Cursor;
+  readonly reach: Reach;
+  /** Where kafkajs reads on; undefined until the handler has said where to begin. */
+  fetchFrom: Offset | undefined;
+  /** What stands at `fetchFrom` can never be read. */
+  fault: ServiceError | undefined;
+  paused = true;
+  /** kafkajs stands elsewhere, and we ask where the log begins and ends. */
+  finding = false;
+  /** The position last given to the brokers. */
+  committed: Offset | undefined;
+  #records: BusRecord[] = [];
+  #bytes = 0;
+
+  constructor(place: Place, topic: Topic, reach: Reach) {
+    this.place = place;
+    this.cursor = newCursor(topic, place.partition);
+    this.reach = reach;
+  }
+
+  /** After the newest record that can be read now. */
+  get end(): Offset {
+    // The handler's answer is checked against the whole log.
+    if (this.cursor.phase === "new") return this.reach.end;
+    const last = this.#records.at(-1);
+    if (this.fault !== undefined) return Number.MAX_SAFE_INTEGER;
+    return last === undefined ? 0 : last.offset + 1;
+  }
+
+  get full(): boolean {
+    return this.#bytes >= bytesMax || this.#records.length >= recordsMax;
+  }
+
+  get roomy(): boolean {
+    return this.#bytes < bytesResume && this.#records.length < recordsMax / 2;
+  }
+
+  add(records: readonly BusRecord[]): void {
+    for (const record of records) {
+      this.#records.push(record);
+      this.#bytes += bytesOf(record);
+    }
+  }
+
+  /** Records from an offset on; compaction may have left none at the very offset. */
+  read(from: Offset, max: number): readonly BusRecord[] {
+    const at = this.#records.findIndex(({ offset }) => offset >= from);
+    if (at < 0) {
+      if (this.fault !== undefined) throw this.fault;
+      return [];
+    }
+    return this.#records.slice(at, at + max);
+  }
+
+  /** Lets go of what has been handled. */
+  trim(before: Offset): void {
+    const at = this.#records.findIndex(({ offset }) => offset >= before);
+    const gone = this.#records.splice(0, at < 0 ? this.#records.length : at);
+    for (const record of gone) this.#bytes -= bytesOf(record);
+  }
+}
+
+function bytesOf({ key, value }: BusRecord): number {
+  return recordBytes + key.length * 2 + value.byteLength;
+}

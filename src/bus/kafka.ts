@@ -1,0 +1,155 @@
+/**
+ * @module The bus of several machines: the topics of the journey on Apache Kafka.
+ *
+ * An append resolves after every in-sync replica has it. Records survive what the topics'
+ * replication survives; on a cluster, give them three replicas and two in sync. Where the contract
+ * says all or nothing, Kafka gives less to a caller that was rejected: some of the records may be
+ * on the bus, as they may be when the process dies before its append resolves.
+ */
+
+import type { Clock } from "../clock.ts";
+import type {
+  Bus,
+  Consumer,
+  ConsumerHandler,
+  ConsumerSettings,
+  NewRecord,
+  Offset,
+  OnTrouble,
+  Topic,
+} from "./bus.ts";
+import { KafkaAppends } from "./kafka-appends.ts";
+import { type KafkaConnection, realPause } from "./kafka-client.ts";
+import { KafkaConsumer } from "./kafka-consumer.ts";
+import { KafkaProducer } from "./kafka-producer.ts";
+import { KafkaTopics } from "./kafka-topics.ts";
+import { checkPartition, closedError } from "./source.ts";
+
+export interface KafkaBusSettings extends KafkaConnection {
+  /** Before the names of topics and groups on the brokers; `pipewarden.` when absent. */
+  readonly topicPrefix?: string;
+  /** Of each topic. Fixed when the topics are made: absent means what they have, or 4. */
+  readonly partitions?: number;
+  /** Of topics that are made; absent means the brokers' default. */
+  readonly replicationFactor?: number;
+  /** How long topics that are made keep records, -1 for ever; 7 or 30 days when absent. */
+  readonly retentionMs?: number;
+  readonly clock: Clock;
+  /** The most bytes of appends waiting for the brokers; 64 MiB when absent. */
+  readonly backlogMax?: number;
+  /** A consumer silent for this long loses its partitions to the others; 10 s when absent. */
+  readonly sessionMs?: number;
+  readonly onTrouble?: OnTrouble;
+}
+
+const topicPrefixDefault = "pipewarden.";
+const backlogMaxDefault = 64 * 1024 * 1024;
+const sessionMsDefault = 10_000;
+const closeMsMax = 10_000;
+
+/**
+ * Connects, makes missing topics and checks the others. Rejects with ServiceError: bus-unavailable
+ * when no broker answers, or config-invalid when a topic is not what the bus needs.
+ */
+export async function openKafkaBus(settings: KafkaBusSettings): Promise<Bus> {
+  const topics = new KafkaTopics({
+    connection: settings,
+    topicPrefix: settings.topicPrefix ?? topicPrefixDefault,
+    ...(settings.partitions === undefined ? {} : { partitions: settings.partitions }),
+    ...(settings.retentionMs === undefined ? {} : { retentionMs: settings.retentionMs }),
+    ...(settings.replicationFactor === undefined
+      ? {}
+      : { replicationFactor: settings.replicationFactor }),
+  });
+  await topics.open();
+  const producer = new KafkaProducer(settings);
+  try {
+    await producer.open();
+  } catch (error) {
+    await topics.close();
+    throw error;
+  }
+  return new KafkaBus(settings, topics, producer);
+}
+
+class KafkaBus implements Bus {
+  readonly #settings: KafkaBusSettings;
+  readonly #topics: KafkaTopics;
+  readonly #producer: KafkaProducer;
+  readonly #appends: KafkaAppends;
+  readonly #consumers = new Set<KafkaConsumer>();
+  readonly #place: string;
+  #closed = false;
+  #closing: Promise<void> | undefined;
+
+  constructor(settings: KafkaBusSettings, topics: KafkaTopics, producer: KafkaProducer) {
+    this.#settings = settings;
+    this.#topics = topics;
+    this.#producer = producer;
+    this.#place = `kafka ${settings.brokers.join(",")}`;
+    this.#appends = new KafkaAppends({
+      place: this.#place,
+      partitions: topics.partitions,
+      backlogMax: settings.backlogMax ?? backlogMaxDefault,
+      nameOf: (topic) => topics.nameOf(topic),
+      send: (batch) => producer.send(batch),
+    });
+  }
+
+  async append(records: readonly NewRecord[]): Promise<void> {
+    if (this.#closed) throw closedError(this.#place);
+    return this.#appends.append(records, this.#settings.clock.now());
+  }
+
+  async consume(settings: ConsumerSettings, handler: ConsumerHandler): Promise<Consumer> {
+    if (this.#closing !== undefined) throw closedError(this.#place);
+    const { topicPrefix, sessionMs, clock, onTrouble } = this.#settings;
+    const consumer = new KafkaConsumer({
+      connection: this.#settings,
+      topics: this.#topics,
+      groupId: `${topicPrefix ?? topicPrefixDefault}${settings.group}`,
+      consumer: settings,
+      handler,
+      sessionMs: sessionMs ?? sessionMsDefault,
+      clock,
+      onTrouble: onTrouble ?? (() => undefined),
+      settled: () => this.#appends.settled(),
+    });
+    this.#consumers.add(consumer);
+    await consumer.start();
+    return {
+      drained: () => consumer.drained(),
+      stop: async () => {
+        await consumer.stop();
+        this.#consumers.delete(consumer);
+      },
+    };
+  }
+
+  partitions(_topic: Topic): number {
+    return this.#topics.partitions;
+  }
+
+  async end(topic: Topic, partition: number): Promise<Offset> {
+    if (this.#closed) throw closedError(this.#place);
+    checkPartition(topic, partition, this.#topics.partitions);
+    const reach = await this.#topics.reach(topic);
+    return reach.get(partition)?.end ?? 0;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    // Consumers first: a handler that is just running may still append what it made of its batch.
+    await Promise.all([...this.#consumers].map((consumer) => consumer.stop()));
+    this.#closed = true;
+    // Without brokers what is pending would never settle: it is rejected, and so not lost.
+    await Promise.race([this.#appends.settled(), realPause(closeMsMax)]);
+    await this.#producer.close();
+    await this.#appends.settled();
+    await this.#topics.close();
+  }
+}
