@@ -59,8 +59,8 @@ export class KafkaAppends {
    * at the bound, `body-too-large`, or `bus-unavailable` when the brokers refuse: then some of the
    * call's records may be on the bus.
    */
-  append(records: readonly NewRecord[], appendedAt: EpochMs): Promise<void> {
-    if (records.length === 0) return Promise.resolve();
+  async append(records: readonly NewRecord[], appendedAt: EpochMs): Promise<void> {
+    if (records.length === 0) return;
     const call: Call = { done: Promise.withResolvers(), failed: false };
     const entries = records.map(({ topic, key, value }, index): Entry => {
       const keyBytes = Buffer.from(key);

@@ -1,7 +1,7 @@
-// What the Kafka bus keeps while brokers, connections and handlers fail. Each test fails without the
-// guard it is for. None promises that nothing is delivered twice: only that nothing is lost.
+// What the Kafka bus keeps while brokers, connections and handlers fail. Each test fails without
+// the guard it is for. None wants that nothing is delivered twice: only that nothing is lost.
 
-import { type Admin, Kafka, logLevel } from "kafkajs";
+import { type Admin, ConfigResourceTypes, Kafka, logLevel } from "kafkajs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Bus, BusRecord, BusTrouble, Consumer, Offset } from "../../src/bus/bus.ts";
 import { type KafkaBusSettings, openKafkaBus } from "../../src/bus/kafka.ts";
@@ -175,6 +175,53 @@ describe("kafka bus, connections disturbed", () => {
     expectNothingLost(writer, seen);
     await bus.close();
     await proxy.close();
+  });
+
+  it("hands nothing more over once its session may have run out", async () => {
+    const proxy = await kafka.proxy();
+    const settings = { partitions: 1, sessionMs: 1_500 };
+    const cutOff = await open({ ...settings, brokers: [proxy.address] });
+    const bus = await open(settings);
+    const [one, two] = [new Watcher(), new Watcher()];
+    const gate = Promise.withResolvers<void>();
+    one.onBatch = () => gate.promise;
+    const group = { group: "stage", topics: ["events"], batchMax: 1 } as const;
+    await bus.append(["0", "1", "2"].map((value) => record("k", value)));
+    await cutOff.consume(group, one);
+    await until(() => one.log.includes("batch events/0"));
+    proxy.silence();
+    await bus.consume(group, two);
+    await until(() => two.records.length === 3);
+    gate.resolve();
+    await until(() => one.log.includes("revoked events/0"));
+    expect(one.texts).toEqual(["k=0"]); // it had begun before
+    await cutOff.close();
+    await proxy.close();
+  });
+});
+
+describe("kafka bus, sends refused", () => {
+  it("does not lose what is acknowledged after a send that was taken in part", async () => {
+    const bus = await open({ partitions: 1 });
+    await bus.append([record("k", "0"), record("k", "a", "alerts")]);
+    await admin.alterConfigs({
+      validateOnly: false,
+      resources: [
+        {
+          type: ConfigResourceTypes.TOPIC,
+          name: `${topicPrefix}alerts`,
+          configEntries: [{ name: "max.message.bytes", value: "1000" }],
+        },
+      ],
+    });
+    const large = "v".repeat(5_000);
+    const refused = bus.append([record("k", "in part"), record("k", large, "alerts")]);
+    expect(await codeOf(refused)).toBe("bus-unavailable");
+    await bus.append([record("k", "1")]);
+    await bus.append([record("k", "2"), record("k", "b", "alerts")]);
+    const seen = new Watcher();
+    await (await consume(bus, seen)).drained();
+    expect(seen.texts.filter((line) => line !== "k=in part")).toEqual(["k=0", "k=1", "k=2"]);
   });
 });
 

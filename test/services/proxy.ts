@@ -11,7 +11,7 @@ interface Pair {
 export interface FaultyProxy {
   readonly address: string;
   readonly connections: number;
-  /** Resets every connection that answers the next request of at least so many bytes, unanswered. */
+  /** Resets the connection of the next request of at least so many bytes when its answer comes. */
   loseNextAnswer(requestBytesMin: number): void;
   /** Connections that are open now carry nothing any more, and stay open; new ones work. */
   silence(): void;
