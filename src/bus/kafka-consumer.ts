@@ -35,6 +35,7 @@ export interface KafkaConsumerSettings {
 const restartMsMin = secondMs;
 const restartMsMax = 15 * secondMs;
 const drainedMs = 50;
+const silentSessions = 3;
 
 export class KafkaConsumer implements Consumer {
   readonly #settings: KafkaConsumerSettings;
@@ -46,6 +47,8 @@ export class KafkaConsumer implements Consumer {
   #round = 0;
   #failures = 0;
   #confirmedAt = 0;
+  #heardAt = 0;
+  #cancelWatch: (() => void) | undefined;
   #changed = Promise.withResolvers<void>();
   #stopping: Promise<void> | undefined;
 
@@ -84,6 +87,7 @@ export class KafkaConsumer implements Consumer {
       await this.stop();
       throw unavailable(`kafka group ${this.#settings.groupId}`, error);
     }
+    this.#watch();
   }
 
   stop(): Promise<void> {
@@ -92,6 +96,7 @@ export class KafkaConsumer implements Consumer {
   }
 
   async #stop(): Promise<void> {
+    this.#cancelWatch?.();
     await this.#member.stop();
     await this.#commits.settled();
     await this.#link?.close();
@@ -141,13 +146,29 @@ export class KafkaConsumer implements Consumer {
         fetched: (batch) => this.#streams.fetched(batch),
         confirmed: () => {
           this.#confirmedAt = realClock.now();
+          this.#heardAt = this.#confirmedAt;
           this.#notify();
         },
         crashed: (error) => void this.#restart(error),
       },
     });
     this.#link = link;
+    this.#heardAt = realClock.now();
     return link;
+  }
+
+  /** A consumer that says nothing is begun anew, whatever kafkajs is waiting for. */
+  #watch(): void {
+    if (this.#stopping !== undefined) return;
+    const { sessionMs } = this.#settings;
+    this.#cancelWatch = realClock.after(sessionMs, () => {
+      const silentMs = realClock.now() - this.#heardAt;
+      if (this.#link?.letting === false && silentMs > silentSessions * sessionMs) {
+        this.#heardAt = realClock.now();
+        this.#link.fail(new UnavailableError(`no heartbeat for ${silentMs} ms`));
+      }
+      this.#watch();
+    });
   }
 
   /** Gives every partition up: resolves when no handler call is running and none will start. */
@@ -204,6 +225,7 @@ export class KafkaConsumer implements Consumer {
   }
 
   async #restart(error: Error): Promise<void> {
+    if (this.#stopping !== undefined) return;
     const delayMs = Math.min(restartMsMax, restartMsMin * 2 ** Math.min(this.#failures, 10));
     this.#failures++;
     this.#streams.report(error, delayMs, this.#settings.consumer.topics);
@@ -214,9 +236,7 @@ export class KafkaConsumer implements Consumer {
     try {
       await link.open();
     } catch (failure) {
-      await link.close();
-      if (this.#stopping !== undefined) return;
-      void this.#restart(failure instanceof Error ? failure : new Error(String(failure)));
+      link.fail(failure instanceof Error ? failure : new Error(String(failure)));
     }
   }
 

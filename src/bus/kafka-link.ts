@@ -70,6 +70,7 @@ export class KafkaLink {
   /** kafkajs gives its heartbeat to handlers of batches only; it serves the whole life. */
   #heartbeat: (() => Promise<void>) | undefined;
   #ended = false;
+  #letting = false;
 
   constructor(settings: LinkSettings) {
     this.#settings = settings;
@@ -127,6 +128,16 @@ export class KafkaLink {
         return { topic, partition, offset: String(offset) };
       }),
     );
+  }
+
+  /** A join waits until the handler has let go of its partitions: no heartbeat is confirmed then. */
+  get letting(): boolean {
+    return this.#letting;
+  }
+
+  /** Ends this life as a crash does, unless it has ended. */
+  fail(error: Error): void {
+    this.#crash(error);
   }
 
   /** Leaves the group. No event follows. */
@@ -187,19 +198,19 @@ export class KafkaLink {
 
   async #beforeJoin(): Promise<void> {
     if (this.#ended) return;
-    let waiting = true;
+    this.#letting = true;
     // A handler may be busy for longer than the session; while we wait, nobody else sends these.
     const beat = async () => {
-      while (waiting && !this.#ended) {
+      while (this.#letting && !this.#ended) {
         await new Promise<void>((resolve) => {
           realClock.after(heartbeatMs / 2, resolve);
         });
-        if (waiting) await this.#heartbeat?.().catch(() => undefined);
+        if (this.#letting) await this.#heartbeat?.().catch(() => undefined);
       }
     };
     void beat();
     await this.#settings.events.rejoining();
-    waiting = false;
+    this.#letting = false;
   }
 
   #crash(error: Error): void {
