@@ -130,7 +130,7 @@ export class KafkaLink {
     );
   }
 
-  /** A join waits until the handler has let go of its partitions: no heartbeat is confirmed then. */
+  /** A join waits until the handler has let go: no heartbeat is confirmed then. */
   get letting(): boolean {
     return this.#letting;
   }

@@ -1,5 +1,5 @@
-// What the Kafka bus keeps while brokers, connections and handlers fail. Each test fails without
-// the guard it is for. None wants that nothing is delivered twice: only that nothing is lost.
+// What the Kafka bus keeps while brokers, connections and handlers fail. None wants that nothing is
+// delivered twice: only that nothing is lost. That sends never overlap is tested in kafka.test.ts.
 
 import { type Admin, ConfigResourceTypes, Kafka, logLevel } from "kafkajs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
