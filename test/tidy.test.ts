@@ -64,6 +64,8 @@ const fileLinesMax = 400;
 const fileLinesMostly = 300;
 const functionLinesMax = 70;
 const columnsMax = 100;
+/** Texts, addresses and regular expressions stay whole. */
+const unbreakable = /https?:|["'`]|^\s*(return )?\/[^/*]/;
 
 function filesBelow(directory: string): string[] {
   return readdirSync(directory, { recursive: true, withFileTypes: true })
@@ -196,7 +198,7 @@ describe("size", () => {
   it(`keeps lines within ${columnsMax} columns`, () => {
     const wide = [...sources, ...filesBelow("test").map(readSource)].flatMap(({ path, lines }) =>
       lines.flatMap((line, index) =>
-        line.length > columnsMax && !/https?:|["'`]/.test(line) ? [`${path}:${index + 1}`] : [],
+        line.length > columnsMax && !unbreakable.test(line) ? [`${path}:${index + 1}`] : [],
       ),
     );
     expect(wide).toEqual([]);

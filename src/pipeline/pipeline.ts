@@ -5,7 +5,7 @@
 
 import { createAlerts, type Notice } from "../alert/alert.ts";
 import { type Bus, topics } from "../bus/bus.ts";
-import { type Clock, dayMs, hourMs, secondMs } from "../clock.ts";
+import { type Clock, dayMs, hourMs, minuteMs, secondMs } from "../clock.ts";
 import type { Intake } from "../collector/collector.ts";
 import { createCorrelation, createRouter } from "../correlation/correlation.ts";
 import { createDetection, type Ruleset } from "../detection/detection.ts";
@@ -218,6 +218,8 @@ function buildTable(state: State, config: EnrichmentConfig): BuildTable {
     buildsMax: config.buildsMax,
     parkedMax: config.parkedMax,
     keepMs: config.keepHours * hourMs,
+    openJobMs: config.openJobHours * hourMs,
+    afterJobMs: config.afterJobMinutes * minuteMs,
   });
 }
 

@@ -194,12 +194,19 @@ function changeRecords({ alerts, incidents, notices }: AlertChange): NewRecord[]
   for (const alert of alerts) {
     documents.push({ kind: "alert", id: alert.id, revision: alert.revision, body: alert });
     for (const event of alert.events) {
-      // A joined event says more than the same event without its build.
-      const joined = event.build === undefined ? 0 : 1;
-      documents.push({ kind: "event", id: event.id, revision: joined, body: event });
+      documents.push({ kind: "event", id: event.id, revision: known(event), body: event });
     }
   }
   return [...notices.map(noticeRecord), ...documents.map(documentRecord)];
+}
+
+const sureness = { none: 0, "after-job": 1, likely: 2, exact: 3 } as const;
+
+/** How much an event tells of its build: the store keeps the telling that knows most. */
+function known({ build, buildJoin }: Event): number {
+  if (build === undefined) return 0;
+  const parts = Object.keys(build).length + (build.secretsPassed === undefined ? 0 : 1);
+  return 100 * sureness[buildJoin?.confidence ?? "none"] + parts;
 }
 
 /** Stage 4a: hands notices to the delivery chain, which remembers each under its key. */
