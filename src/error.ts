@@ -34,6 +34,7 @@ export const problemCodes = {
   "bus-corrupt": "the bus file does not hold what was written",
   "bus-in-use": "another process, or another part of this one, has the bus file open",
   "bus-unavailable": "the bus is closed, or its file cannot be read or written",
+  "bus-records-lost": "retention let go of records before they were handled",
   "store-corrupt": "the store file does not hold what was written",
   "cursor-invalid": "a page cursor is not one that was given out",
   "state-corrupt": "the state file does not hold what was written",

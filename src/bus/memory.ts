@@ -122,9 +122,20 @@ class MemoryBus implements Bus {
     return this.#partitions;
   }
 
+  async first(topic: Topic, partition: number): Promise<Offset> {
+    if (this.#closed) throw closedError("memory bus");
+    return this.#stream(topic, partition).first;
+  }
+
   async end(topic: Topic, partition: number): Promise<Offset> {
     if (this.#closed) throw closedError("memory bus");
     return endOf(this.#stream(topic, partition));
+  }
+
+  async find(topic: Topic, partition: number, offset: Offset): Promise<BusRecord | undefined> {
+    if (this.#closed) throw closedError("memory bus");
+    const { first, records } = this.#stream(topic, partition);
+    return records[offset - first];
   }
 
   close(): Promise<void> {
