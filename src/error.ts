@@ -39,6 +39,7 @@ export const problemCodes = {
   "cursor-invalid": "a page cursor is not one that was given out",
   "state-corrupt": "the state file does not hold what was written",
   "state-unavailable": "the state is closed, or its file cannot be read or written",
+  "service-unreachable": "no service answers a command, or it refuses to",
   "stored-record-invalid": "a record on the bus cannot be decoded",
 } as const;
 

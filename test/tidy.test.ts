@@ -50,6 +50,7 @@ const sideDoors: Readonly<Record<string, readonly string[]>> = {
   "state/memory.ts": ["pipeline", "cli"],
   "store/embedded.ts": ["pipeline", "cli"],
   "sink/sinks.ts": ["config", "pipeline", "cli"],
+  "pipeline/dead-letters.ts": ["cli"],
   "pipeline/replay.ts": ["cli"],
   "pipeline/rule-test.ts": ["cli"],
 };

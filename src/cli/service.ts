@@ -175,13 +175,14 @@ async function openHttp({
       .type("application/problem+json")
       .send(JSON.stringify({ title, status }));
   });
-  const accept: Pipeline["accept"] = (intake, feed) => pipeline.accept(intake, feed);
+  const accept: Pipeline["accept"] = (...given) => pipeline.accept(...given);
   await registerDoors(app, { config: config.doors, clock, telemetry, collectors, accept });
   await registerApi(app, {
     ...{ config: config.api, store, telemetry },
     unready: () => (stopping ? ["stopping"] : trouble.reasons()),
     backlog: () => pipeline.backlog(),
     deliveriesOf: (incidentId) => pipeline.deliveriesOf(incidentId),
+    deadLetters: pipeline.deadLetters,
   });
   return app;
 }
