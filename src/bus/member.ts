@@ -175,8 +175,6 @@ export class Member {
         return { cursor, epoch, from: 0, read: undefined };
       }
       if (cursor.phase !== "ready") continue;
-      // Not while a batch of it is in hand, which is still good.
-      if (after?.cursor !== cursor) this.#pass(cursor);
       const from = after?.cursor === cursor ? after.from : (cursor.next ?? 0);
       if (from >= source.end(topic, partition)) continue;
       this.#at = index + 1;

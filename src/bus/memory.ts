@@ -160,7 +160,7 @@ class MemoryBus implements Bus {
     // A turn of the event loop per batch: signals and sockets live on during a long replay.
     await new Promise((resolve) => setImmediate(resolve));
     const at = range.from - stream.first;
-    return stream.records.slice(at, at + range.max);
+    return at < 0 ? [] : stream.records.slice(at, at + range.max);
   }
 
   /** Lets go of what every group has handled, and of topics that nobody consumes. */
