@@ -221,9 +221,9 @@ describe("README.md", () => {
     const named = [...texts].flatMap(([page, text]) =>
       page === "docs/settings.md"
         ? []
-        : [...text.matchAll(/`((?:doors|api|enrichment|lineage|listen)\.\w+)`/g)].map(
-            ([, path]) => path ?? "",
-          ),
+        : [
+            ...text.matchAll(/`((?:doors|api|enrichment|lineage|listen|bus)\.(?!db`|ts`)\w+)`/g),
+          ].map(([, path]) => path ?? ""),
     );
     const paths = settings().map(({ path }) => path.join("."));
     expect(named.length).toBeGreaterThan(3);

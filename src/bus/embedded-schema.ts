@@ -80,7 +80,7 @@ function check(db: DatabaseSync, path: string): void {
 
 /** Creates what is not there yet; the answer is the number of partitions. */
 function layOut(db: DatabaseSync, settings: BusFileSettings): number {
-  const { path, partitions } = settings;
+  const { path } = settings;
   const id = pragma(db, "application_id");
   const version = pragma(db, "user_version");
   const fresh = db.prepare("SELECT 1 FROM sqlite_schema").get() === undefined;
@@ -89,6 +89,8 @@ function layOut(db: DatabaseSync, settings: BusFileSettings): number {
     const expected = `a bus file of format ${formatVersionOld} or ${formatVersion}`;
     throw corrupt(path, expected, `application ${id}, format ${version}`);
   }
+  // A service must come up again on a full disk: what is whole is opened without a write.
+  if (!fresh && !isOld && isWhole(db)) return countOf(db, settings);
   db.exec("BEGIN IMMEDIATE");
   db.exec(`PRAGMA application_id = ${formatId}`);
   db.exec(`PRAGMA user_version = ${formatVersion}`);
@@ -98,6 +100,31 @@ function layOut(db: DatabaseSync, settings: BusFileSettings): number {
         PRIMARY KEY (topic, partition)) WITHOUT ROWID`,
   );
   if (!fresh && isOld) addBytes(db);
+  const count = countOf(db, settings);
+  const add = db.prepare("INSERT OR IGNORE INTO streams VALUES (?, ?, 0, 0, 0)");
+  for (const topic of topics) {
+    for (let partition = 0; partition < count; partition++) {
+      // A table that is gone is not made anew: its records would be gone without a word.
+      if (add.run(topic, partition).changes === 0) continue;
+      db.exec(
+        `CREATE TABLE "${topic}/${partition}" (offset INTEGER PRIMARY KEY,
+            appended_at INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+            crc32 INTEGER NOT NULL)`,
+      );
+    }
+  }
+  db.exec("COMMIT");
+  return count;
+}
+
+/** Whether every partition of every topic is there. */
+function isWhole(db: DatabaseSync): boolean {
+  const row = db.prepare("SELECT count(*) AS rows, max(partition) + 1 AS count FROM streams").get();
+  return row?.["count"] !== null && row?.["rows"] === topics.length * Number(row?.["count"]);
+}
+
+/** The number of partitions: as stored, else as asked for. */
+function countOf(db: DatabaseSync, { path, partitions }: BusFileSettings): number {
   const stored = db.prepare("SELECT max(partition) + 1 AS count FROM streams").get()?.["count"];
   const count = stored ?? partitions ?? partitionsDefault;
   if (!Number.isInteger(count) || Number(count) < 1 || Number(count) > partitionsMax) {
@@ -110,19 +137,6 @@ function layOut(db: DatabaseSync, settings: BusFileSettings): number {
     const [expected, found] = [`${count} partitions, as stored`, String(partitions)];
     throw new ServiceError({ code: "config-invalid", place: path, expected, found });
   }
-  const add = db.prepare("INSERT OR IGNORE INTO streams VALUES (?, ?, 0, 0, 0)");
-  for (const topic of topics) {
-    for (let partition = 0; partition < Number(count); partition++) {
-      // A table that is gone is not made anew: its records would be gone without a word.
-      if (add.run(topic, partition).changes === 0) continue;
-      db.exec(
-        `CREATE TABLE "${topic}/${partition}" (offset INTEGER PRIMARY KEY,
-            appended_at INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
-            crc32 INTEGER NOT NULL)`,
-      );
-    }
-  }
-  db.exec("COMMIT");
   return Number(count);
 }
 

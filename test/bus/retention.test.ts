@@ -395,6 +395,19 @@ describe("a full file", () => {
     expect((await stat(path)).size).toBeLessThanOrEqual(fileBytesMax);
   });
 
+  it("is opened again, and read, while it is full", async () => {
+    const bus = await open(new Map(), { fileBytesMax });
+    let taken = 0;
+    while ((await codeOf(bus.append([record("k", "v".repeat(30_000))]))) === "resolved") taken++;
+    await bus.close();
+    const before = await stat(path);
+    const again = await open(new Map(), { fileBytesMax });
+    expect((await handled(again)).records).toHaveLength(taken);
+    await again.close();
+    const { size, mtimeMs } = await stat(path);
+    expect([size, mtimeMs]).toEqual([before.size, before.mtimeMs]); // without a write
+  });
+
   it("shuts the door with 503 and Retry-After, and opens it by itself", async () => {
     const bus = await open(keeping({ maxAgeMs }), { fileBytesMax });
     await handled(bus);
