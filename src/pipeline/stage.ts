@@ -8,7 +8,7 @@ import type { Clock, EpochMs } from "../clock.ts";
 import { ServiceError, shown, UnavailableError } from "../error.ts";
 import type { State } from "../state/state.ts";
 import type { Telemetry } from "../telemetry.ts";
-import { deadLetterRecord, recordPlace } from "./records.ts";
+import { recordPlace, setAsideRecord } from "./records.ts";
 
 /**
  * One step of the journey. It keeps what it remembers in its State alone (and in indexes it can
@@ -37,10 +37,6 @@ export interface StageRunnerSettings {
   readonly make: () => Stage;
 }
 
-/**
- * A dead letter must itself fit on the bus; the whole record stays at the place its problem names.
- */
-const letterBytesMax = 8 * 1024 * 1024;
 /**
  * At least a little later, so that a stage that is always due cannot spin; longer after a failure.
  */
@@ -121,7 +117,10 @@ export class StageRunner {
     let count = 0;
     for (const topic of this.#stage.topics) {
       for (let partition = 0; partition < bus.partitions(topic); partition += 1) {
-        count += (await bus.end(topic, partition)) - state.position(topic, partition);
+        // What retention let go is no longer waited for.
+        const first = await bus.first(topic, partition);
+        const from = Math.max(first, state.position(topic, partition));
+        count += (await bus.end(topic, partition)) - from;
       }
     }
     return count;
@@ -232,9 +231,7 @@ export class StageRunner {
       expected: `a record that stage ${this.#settings.name} can apply`,
       found: shown(String(error), 300),
     } as const;
-    const { buffer, byteOffset, byteLength } = record.value;
-    const kept = Buffer.from(buffer, byteOffset, Math.min(byteLength, letterBytesMax));
-    return deadLetterRecord({ problem, raw: kept.toString("utf8") });
+    return setAsideRecord(record, problem);
   }
 
   async #tick(): Promise<void> {

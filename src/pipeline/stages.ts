@@ -17,13 +17,13 @@ import type { Emit } from "../telemetry.ts";
 import {
   alertRecord,
   buildRecord,
-  deadLetterRecord,
   documentRecord,
   lineageRecord,
   noticeRecord,
   readRecord,
   recordPlace,
   routedRecord,
+  setAsideRecord,
 } from "./records.ts";
 import type { Stage } from "./stage.ts";
 
@@ -75,14 +75,13 @@ export function createDetectStage(parts: DetectParts): Stage {
     topics: ["builds", "events"],
     apply: (records, now) => {
       const out = records.flatMap((record) => {
-        const raw = () => Buffer.from(record.value).toString("utf8");
         if (record.topic === "builds") {
           const fact = readRecord("builds", record);
-          if (isProblem(fact)) return [deadLetterRecord({ problem: fact, raw: raw() })];
+          if (isProblem(fact)) return [setAsideRecord(record, fact)];
           return release(builds.learn(fact, now), "build-known");
         }
         const event = decodeEvent(record.value, recordPlace(record));
-        if (isProblem(event)) return [deadLetterRecord({ problem: event, raw: raw() })];
+        if (isProblem(event)) return [setAsideRecord(record, event)];
         return take(event, now);
       });
       tellEvicted();
@@ -122,10 +121,7 @@ export function createCorrelateStage({ correlation, latenessMs }: CorrelateParts
     apply: (records) => {
       const out = records.flatMap((record) => {
         const routed = readRecord("matches", record);
-        if (isProblem(routed)) {
-          const raw = Buffer.from(record.value).toString("utf8");
-          return [deadLetterRecord({ problem: routed, raw })];
-        }
+        if (isProblem(routed)) return [setAsideRecord(record, routed)];
         latest = Math.max(latest, routed.match.occurredAt);
         return follow(correlation.apply(routed));
       });
@@ -168,10 +164,7 @@ export function createNotifyStage({ emit, alerts, lineage }: NotifyParts): Stage
       records.flatMap((record) => {
         const value =
           record.topic === "lineage" ? readRecord("lineage", record) : readRecord("alerts", record);
-        if (isProblem(value)) {
-          const raw = Buffer.from(record.value).toString("utf8");
-          return [deadLetterRecord({ problem: value, raw })];
-        }
+        if (isProblem(value)) return [setAsideRecord(record, value)];
         if ("rule" in value) return changed(alerts.apply(value, now));
         // The run itself too: its use of a token taints nothing, and may be what an alert waits
         // for.
@@ -218,10 +211,7 @@ export function createDeliverStage(
     apply: (records) =>
       records.flatMap((record) => {
         const notice = readRecord("pages", record);
-        if (isProblem(notice)) {
-          const raw = Buffer.from(record.value).toString("utf8");
-          return [deadLetterRecord({ problem: notice, raw })];
-        }
+        if (isProblem(notice)) return [setAsideRecord(record, notice)];
         promise(notice);
         return [];
       }),
@@ -241,8 +231,7 @@ export function createStoreStage(store: Store): Stage {
       for (const record of records) {
         const document = readRecord("documents", record);
         if (isProblem(document)) {
-          const raw = Buffer.from(record.value).toString("utf8");
-          out.push(deadLetterRecord({ problem: document, raw }));
+          out.push(setAsideRecord(record, document));
         } else documents.push(document);
       }
       await store.write(documents);

@@ -11,8 +11,8 @@ const bus = await openEmbeddedBus({ path, clock: realClock, partitions: 3 });
 let next = Number(from);
 
 /**
- * Hands the number to the pipe before it goes on, so that no acknowledged call is kept back when the
- * kill comes. A full pipe refuses: the reader is slow, and is waited for.
+ * Hands the number to the pipe before it goes on, so that no acknowledged call is kept back when
+ * the kill comes. A full pipe refuses: the reader is slow, and is waited for.
  */
 async function tell(call: number): Promise<void> {
   for (;;) {

@@ -56,7 +56,9 @@ function faultyBus(bus: Bus, faults: Faults): Bus {
     },
     consume: (settings, handler) => bus.consume(settings, handler),
     partitions: (topic) => bus.partitions(topic),
+    first: (topic, partition) => bus.first(topic, partition),
     end: (topic, partition) => bus.end(topic, partition),
+    find: (topic, partition, offset) => bus.find(topic, partition, offset),
     close: () => bus.close(),
   };
 }
