@@ -99,6 +99,16 @@ export function setAsideRecord(from: BusRecord, problem: Problem): NewRecord {
   return deadLetterRecord({ problem, raw }, { record: { topic, partition, offset, key } });
 }
 
+/** What a stage decided and the bus will never take, cut to what a dead letter holds. */
+export function oversizedRecord({ topic, key, value }: NewRecord, found: string): NewRecord {
+  const raw = Buffer.from(value).subarray(0, letterBytesMax).toString("utf8");
+  const expected = "a record that the bus can take";
+  return deadLetterRecord({
+    problem: { code: "body-too-large", place: `${topic} ${shown(key)}`, expected, found },
+    raw,
+  });
+}
+
 /** Named, not filtered: a header that nobody thought of may hold a credential. */
 function withoutSecrets(delivery: Delivery): Delivery {
   const named = Object.entries(delivery.headers).filter(([name]) => name.startsWith("x-github-"));

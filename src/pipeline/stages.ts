@@ -8,6 +8,7 @@ import type { EpochMs } from "../clock.ts";
 import type { Correlation, RoutedMatch } from "../correlation/correlation.ts";
 import type { Detection, Match } from "../detection/detection.ts";
 import type { BuildTable } from "../enrichment/enrichment.ts";
+import { shown } from "../error.ts";
 import { runKey } from "../event/build.ts";
 import { decodeEvent, isProblem } from "../event/codec.ts";
 import type { Event } from "../event/event.ts";
@@ -17,6 +18,7 @@ import type { Emit } from "../telemetry.ts";
 import {
   alertRecord,
   buildRecord,
+  deadLetterRecord,
   documentRecord,
   lineageRecord,
   noticeRecord,
@@ -42,7 +44,25 @@ export interface DetectParts {
 export function createDetectStage(parts: DetectParts): Stage {
   const { emit, builds, detection, routes, lineageFacts } = parts;
 
+  /**
+   * An event that cannot be matched is set aside alone: neither its neighbours nor the fact that
+   * let it go are to blame.
+   */
   function detect(event: Event): NewRecord[] {
+    try {
+      return matched(event);
+    } catch (error) {
+      const problem = {
+        code: "stored-record-invalid",
+        place: event.id,
+        expected: "an event that every rule can look at",
+        found: shown(String(error), 300),
+      } as const;
+      return [deadLetterRecord({ problem, raw: event.raw }, { feed: event.feed })];
+    }
+  }
+
+  function matched(event: Event): NewRecord[] {
     const out: NewRecord[] = lineageFacts(event).map(lineageRecord);
     for (const { match, alerts } of detection.detect(event)) {
       emit.matches({ kind: "detection" });
@@ -155,13 +175,14 @@ export function createNotifyStage({ emit, alerts, lineage }: NotifyParts): Stage
     const opened = ({ revision }: { readonly revision: number }) => revision === 1;
     emit.alertsOpened({ count: change.alerts.filter(opened).length });
     emit.incidentsOpened({ count: change.incidents.filter(opened).length });
+    emit.pagesWithheld({ count: change.withheld });
     return changeRecords(change);
   }
 
   return {
     topics: ["lineage", "alerts"],
-    apply: (records, now) =>
-      records.flatMap((record) => {
+    apply: (records, now) => {
+      const out = records.flatMap((record) => {
         const value =
           record.topic === "lineage" ? readRecord("lineage", record) : readRecord("alerts", record);
         if (isProblem(value)) return [setAsideRecord(record, value)];
@@ -170,8 +191,17 @@ export function createNotifyStage({ emit, alerts, lineage }: NotifyParts): Stage
         // for.
         const runs = [...lineage.apply(value), runKey(value.run)];
         return changed(alerts.relink(runs, now));
-      }),
+      });
+      return lastDocuments(out);
+    },
   };
+}
+
+/** A flood that folds into one alert changes it a hundred times a batch; people see the last one. */
+function lastDocuments(out: readonly NewRecord[]): NewRecord[] {
+  const last = new Map<string, NewRecord>();
+  for (const record of out) if (record.topic === "documents") last.set(record.key, record);
+  return out.filter((record) => record.topic !== "documents" || last.get(record.key) === record);
 }
 
 function changeRecords({ alerts, incidents, notices }: AlertChange): NewRecord[] {
