@@ -6,7 +6,7 @@ describe("kill -9 of serve while the demo's feed comes in", () => {
   it("changes nothing: same alerts in the same incidents, no acknowledged event lost, one page", async () => {
     const now = realClock.now();
     const undisturbed = await playWithKills(now, 0, 1);
-    const killed = await playWithKills(now, 2, 7);
+    const killed = await playWithKills(now, 4, 7);
     expect(undisturbed.pageIds).toHaveLength(1);
     expect(undisturbed.events).toBe(undisturbed.acknowledged);
     expect(killed.pageIds).toHaveLength(1);

@@ -68,9 +68,11 @@ export async function playWithKills(now: number, kills: number, seed: number): P
   }
 }
 
+/** Moments over the whole feed, and always the two around the POST that pages. */
 function killPoints(length: number, kills: number, seed: number): ReadonlySet<number> {
   const next = seeded(seed);
-  const points = new Set<number>();
+  const aroundThePost = [length - 4, length - 3];
+  const points = new Set<number>(kills === 0 ? [] : aroundThePost);
   while (points.size < kills) points.add(1 + next(length - 1));
   return points;
 }

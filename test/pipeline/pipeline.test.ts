@@ -354,7 +354,7 @@ describe("a machine that built something else yesterday", () => {
 });
 
 describe("a night whose audit stream told no secrets", () => {
-  it("is an incident at high under the milder rule, and pages nobody", async () => {
+  it("pages once all the same: for the environment read before the POST", async () => {
     const told = wholeStory().filter(
       (post) => !(isOfTonight(post) && post.door.endsWith("/audit")),
     );
@@ -363,8 +363,14 @@ describe("a night whose audit stream told no secrets", () => {
     await rig.send(told);
     await rig.moveTo(endAt);
     const { incidents, alerts } = await inStore(rig.store);
-    expect(incidents.map(({ level, pagedAt }) => [level, pagedAt])).toEqual([["high", undefined]]);
-    expect(rig.notices).toEqual([]);
+    expect(incidents.map(({ level }) => level)).toEqual(["critical"]);
+    const [page, ...more] = pagesOf(rig);
+    expect(more).toEqual([]);
+    expect(page?.incident.id).toBe(incidents[0]?.id);
+    expect(page?.incident.build).toMatchObject({ repository: "acme/payments", runNumber: 812 });
+    expect(page?.incident.build?.secretsPassed).toBeUndefined();
+    expect(page?.incident.secretsExposed).toEqual([]);
+    expect(page?.incident.reason).toContain("which secrets it held is not known");
     const post = alerts.find(({ rule }) => rule.title.startsWith("Runner sends data to a bare"));
     expect(post?.build).toMatchObject({ repository: "acme/payments", runNumber: 812 });
     expect(post?.build?.secretsPassed).toBeUndefined();
