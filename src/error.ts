@@ -34,10 +34,12 @@ export const problemCodes = {
   "bus-corrupt": "the bus file does not hold what was written",
   "bus-in-use": "another process, or another part of this one, has the bus file open",
   "bus-unavailable": "the bus is closed, or its file cannot be read or written",
+  "bus-records-lost": "retention let go of records before they were handled",
   "store-corrupt": "the store file does not hold what was written",
   "cursor-invalid": "a page cursor is not one that was given out",
   "state-corrupt": "the state file does not hold what was written",
   "state-unavailable": "the state is closed, or its file cannot be read or written",
+  "service-unreachable": "no service answers a command, or it refuses to",
   "stored-record-invalid": "a record on the bus cannot be decoded",
 } as const;
 

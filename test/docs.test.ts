@@ -79,7 +79,7 @@ describe("commands", () => {
   });
 
   it("of pipewarden are ones it has", () => {
-    const source = readFileSync("src/cli/cli.ts", "utf8");
+    const source = ["cli", "dlq"].map((name) => readFileSync(`src/cli/${name}.ts`, "utf8")).join();
     const known = [...source.matchAll(/\.command\("(\w+)"\)/g)].map(([, name]) => name);
     const named = [...texts.values()].flatMap((text) =>
       [...text.matchAll(/(?:`|^npm run )pipewarden (?:-- )?([a-z]+)/gm)].map(([, name]) => name),
@@ -199,7 +199,9 @@ describe("README.md", () => {
 
   it("names every path of the API, and no other", async () => {
     const rows = section("README.md", "## API");
-    const named = [...rows.matchAll(/^\| `(GET \/[^`]*)`/gm)].map(([, route]) => route ?? "");
+    const named = [...rows.matchAll(/^\| `((?:GET|POST|DELETE) \/[^`]*)`/gm)].map(
+      ([, route]) => route ?? "",
+    );
     expect(named.sort()).toEqual(await apiRoutes());
   });
 
@@ -219,9 +221,9 @@ describe("README.md", () => {
     const named = [...texts].flatMap(([page, text]) =>
       page === "docs/settings.md"
         ? []
-        : [...text.matchAll(/`((?:doors|api|enrichment|lineage|listen)\.\w+)`/g)].map(
-            ([, path]) => path ?? "",
-          ),
+        : [
+            ...text.matchAll(/`((?:doors|api|enrichment|lineage|listen|bus)\.(?!db`|ts`)\w+)`/g),
+          ].map(([, path]) => path ?? ""),
     );
     const paths = settings().map(({ path }) => path.join("."));
     expect(named.length).toBeGreaterThan(3);

@@ -24,7 +24,7 @@ const law: Readonly<Record<string, readonly string[]>> = {
   store: ["event", "alert"],
   api: ["event", "sigma", "detection", "alert", "store", "lineage", "sink"],
   // The front doors of the components that own a part of the settings.
-  config: ["collector", "enrichment", "lineage", "sink", "api"],
+  config: ["bus", "collector", "enrichment", "lineage", "sink", "api"],
   pipeline: [
     ...["event", "sigma", "bus", "state", "collector", "enrichment", "lineage", "detection"],
     ...["correlation", "alert", "sink", "store", "config"],
@@ -44,11 +44,13 @@ const sideDoors: Readonly<Record<string, readonly string[]>> = {
   "collector/collectors.ts": ["config", "pipeline", "cli"],
   "collector/receiver.ts": ["config", "pipeline", "cli"],
   "bus/embedded.ts": ["pipeline", "cli"],
+  "bus/retention.ts": ["config", "pipeline", "cli"],
   "bus/memory.ts": ["pipeline", "cli"],
   "state/embedded.ts": ["pipeline", "cli"],
   "state/memory.ts": ["pipeline", "cli"],
   "store/embedded.ts": ["pipeline", "cli"],
   "sink/sinks.ts": ["config", "pipeline", "cli"],
+  "pipeline/dead-letters.ts": ["cli"],
   "pipeline/replay.ts": ["cli"],
   "pipeline/rule-test.ts": ["cli"],
 };
@@ -64,6 +66,8 @@ const fileLinesMax = 400;
 const fileLinesMostly = 300;
 const functionLinesMax = 70;
 const columnsMax = 100;
+/** Texts, addresses and regular expressions stay whole. */
+const unbreakable = /https?:|["'`]|^\s*(return )?\/[^/*]/;
 
 function filesBelow(directory: string): string[] {
   return readdirSync(directory, { recursive: true, withFileTypes: true })
@@ -196,7 +200,7 @@ describe("size", () => {
   it(`keeps lines within ${columnsMax} columns`, () => {
     const wide = [...sources, ...filesBelow("test").map(readSource)].flatMap(({ path, lines }) =>
       lines.flatMap((line, index) =>
-        line.length > columnsMax && !/https?:|["'`]/.test(line) ? [`${path}:${index + 1}`] : [],
+        line.length > columnsMax && !unbreakable.test(line) ? [`${path}:${index + 1}`] : [],
       ),
     );
     expect(wide).toEqual([]);

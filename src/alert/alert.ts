@@ -4,16 +4,18 @@
  */
 
 import { type EpochMs, hourMs } from "../clock.ts";
-import type { Match } from "../detection/detection.ts";
 import { runKey } from "../event/build.ts";
+import type { Event } from "../event/event.ts";
 import type { Lineage } from "../lineage/lineage.ts";
 import type { State } from "../state/state.ts";
+import { type Reading, readMatch } from "./again.ts";
 import { type AlertBounds, defaultBounds, type OnEvicted, overBounds, sweep } from "./bounds.ts";
 import { Change, type ChangeSettings } from "./change.ts";
-import { beginAlert, foldMatch, openAlert, withoutMatch } from "./fold.ts";
-import { buildsOf, fingerprintOf } from "./match.ts";
-import { type AlertRecord, openMemory } from "./memory.ts";
+import { beginAlert, foldMatch, openAlert, type Turn, withoutMatch } from "./fold.ts";
+import { fingerprintOf } from "./match.ts";
+import { type AlertRecord, openMemory, type SeenMatch } from "./memory.ts";
 import type { AlertChange, Alerts } from "./model.ts";
+import { tiesOf } from "./ties.ts";
 
 export { type AlertBounds, type Bounded, defaultBounds, type OnEvicted } from "./bounds.ts";
 export { mask } from "./mask.ts";
@@ -39,7 +41,7 @@ const sweepEveryMs = hourMs;
 /**
  * The alert stage's component. Deterministic: the same matches and lineage changes in the same
  * order give the same ids and notice keys, and a match that was applied before changes nothing
- * unless it brings a build or more events.
+ * unless it brings more events, or a build, a fuller or a surer one.
  */
 export function createAlerts(settings: AlertSettings): Alerts {
   const memory = openMemory(settings.state);
@@ -63,12 +65,12 @@ export function createAlerts(settings: AlertSettings): Alerts {
     apply: (match, now) => {
       keepBounds(now);
       const seen = memory.matches.get(match.id);
-      if (seen === undefined) return applyNew(parts, match, now);
+      const turn: Turn = { reading: readMatch(match, seen), now };
+      if (seen === undefined) return applyNew(parts, turn);
       const alert = memory.alerts.get(seen.alert);
-      const isLate = seen.run === undefined && buildsOf(match).length > 0;
-      if (alert === undefined || !(isLate || match.eventCount > seen.events)) return nothing;
-      const moves = isLate && isOfAnotherRun(match, alert);
-      return (moves ? applyMoved : applyAgain)(parts, alert, { match, now });
+      if (alert === undefined || !turn.reading.isNews) return nothing;
+      const moves = alert.matches > 1 && hasOtherRun(seen, turn.reading, alert);
+      return (moves ? applyMoved : applyAgain)(parts, alert, turn);
     },
     relink: (runs, now) => {
       if (runs.length === 0) return nothing;
@@ -79,59 +81,90 @@ export function createAlerts(settings: AlertSettings): Alerts {
   };
 }
 
-/** A match in its turn. */
-interface Turn {
-  readonly match: Match;
-  readonly now: EpochMs;
-}
-
-function applyNew(parts: ChangeSettings, match: Match, now: EpochMs): AlertChange {
-  const change = new Change(parts, now);
-  const open = openAlert(parts.memory, match);
+function applyNew(parts: ChangeSettings, turn: Turn): AlertChange {
+  const { memory } = parts;
+  const { match } = turn.reading;
+  const change = new Change(parts, turn.now);
+  const open = openAlert(memory, match);
   if (open === undefined) {
-    change.attach(change.save(beginAlert(parts.memory, match, now)), match, { isNews: true });
+    change.attach(change.save(beginAlert(memory, turn)), match, { isNews: true });
     return change.finish();
   }
-  const folded = change.save(foldMatch(parts.memory, open, { match, now }));
+  const folded = change.save(foldMatch(memory, open, turn));
   const isNews = hasNewRun(open, folded) || folded.firstSeen < open.firstSeen;
   change.attach(folded, match, { isNews });
   return change.finish();
 }
 
-/** A match of this alert again, with its build or with more events. */
+/** A match of this alert again: with its build, a fuller or another one, or with more events. */
 function applyAgain(parts: ChangeSettings, alert: AlertRecord, turn: Turn): AlertChange {
+  const { memory } = parts;
+  const { match, gone } = turn.reading;
   const change = new Change(parts, turn.now);
-  const folded = change.save(foldMatch(parts.memory, alert, turn));
-  change.attach(folded, turn.match, { isNews: hasNewRun(alert, folded) });
+  const ties = gone.length === 0 ? undefined : tiesOf(parts, [alert]);
+  const events = memory.evidence.get(alert.id);
+  const folded = foldMatch(memory, alert, turn);
+  // Another match of the alert may have told all of it before.
+  if (isSame(alert, folded) && isSameEvidence(events, memory.evidence.get(alert.id))) {
+    return nothing;
+  }
+  const saved = change.save(folded);
+  const attached =
+    ties === undefined
+      ? saved
+      : change.correct({ alert: saved, before: alert, ties, mayLeave: alert.matches === 1 });
+  change.attach(attached, match, { isNews: hasNewRun(alert, folded) });
   return change.finish();
 }
 
-/** A match that folded by its place and turns out to be of another run than its alert. */
+/** A match that folded with others and turns out to be of another run than their alert. */
 function applyMoved(parts: ChangeSettings, alert: AlertRecord, turn: Turn): AlertChange {
   const { memory } = parts;
+  const { match } = turn.reading;
   const change = new Change(parts, turn.now);
-  change.save(withoutMatch(memory, alert, turn));
-  const open = openAlert(memory, turn.match);
+  const ties = turn.reading.gone.length === 0 ? undefined : tiesOf(parts, [alert]);
+  const left = change.save(withoutMatch(memory, alert, turn));
+  const open = openAlert(memory, match);
   const moved = change.save(
-    open === undefined ? beginAlert(memory, turn.match, turn.now) : foldMatch(memory, open, turn),
+    open === undefined ? beginAlert(memory, turn) : foldMatch(memory, open, turn),
   );
+  if (ties !== undefined) change.correct({ alert: left, before: alert, ties, mayLeave: false });
   // It was told of under the old alert's incident and stays there: nobody is woken twice for it.
-  change.attach(moved, turn.match, { isNews: true, with: alert.incidentId });
+  change.attach(moved, match, { isNews: true, with: alert.incidentId });
   return change.finish();
 }
 
 const nothing: AlertChange = { alerts: [], incidents: [], notices: [] };
 
 function hasNewRun(before: AlertRecord, after: AlertRecord): boolean {
-  return after.runs.length > before.runs.length;
+  const known = new Set(before.runs.map(({ run }) => run));
+  return after.runs.some(({ run }) => !known.has(run));
+}
+
+/** What a value says, whatever the order its details came in. */
+function textOf(value: object | undefined): string {
+  return value === undefined ? "" : JSON.stringify(Object.entries(value).sort());
+}
+
+function isSame(left: AlertRecord, right: AlertRecord): boolean {
+  const text = ({ build, touchedAt: _touchedAt, ...record }: AlertRecord) =>
+    textOf(record) + textOf(build);
+  return text(left) === text(right);
+}
+
+function isSameEvidence(left: readonly Event[] = [], right: readonly Event[] = []): boolean {
+  const text = ({ id, fields, build, buildJoin }: Event) =>
+    [id, textOf(fields), textOf(build), textOf(buildJoin)].join("\n");
+  return left === right || left.map(text).join() === right.map(text).join();
 }
 
 /**
- * Matches of one place fold before their builds are known; then some turn out to be of another run
- * than the alert.
+ * Matches of one place fold before their builds are known, and a build may turn out to be wrong:
+ * then some are of another run than the alert.
  */
-function isOfAnotherRun(match: Match, alert: AlertRecord): boolean {
-  const [build] = buildsOf(match);
-  if (build === undefined || alert.build === undefined) return false;
-  return runKey(build) !== runKey(alert.build) && !alert.folds.includes(fingerprintOf(match));
+function hasOtherRun(seen: SeenMatch, reading: Reading, alert: AlertRecord): boolean {
+  if (seen.said.length > 0 && reading.gone.length === 0) return false;
+  const [run] = reading.runs;
+  if (run === undefined || alert.build === undefined) return false;
+  return run !== runKey(alert.build) && !alert.folds.includes(fingerprintOf(reading.match));
 }

@@ -16,6 +16,8 @@ export interface AlertBounds {
   readonly causesMax: number;
   /** Tokens named by alerts, each looked up again when a run turns suspicious. */
   readonly tokensMax: number;
+  /** Events that matched before their build was known. */
+  readonly unplacedMax: number;
   /**
    * How long what no longer changes is kept, in ms: a chain with a longer pause becomes two
    * incidents.
@@ -29,10 +31,11 @@ export const defaultBounds: AlertBounds = {
   matchesMax: 200_000,
   causesMax: 100_000,
   tokensMax: 256,
+  unplacedMax: 20_000,
   keepMs: 60 * dayMs,
 };
 
-export type Bounded = "alerts" | "incidents" | "matches" | "causes" | "tokens";
+export type Bounded = "alerts" | "incidents" | "matches" | "causes" | "tokens" | "unplaced";
 
 /** Called with what was evicted; never with 0. */
 export type OnEvicted = (what: Bounded, count: number) => void;
@@ -76,7 +79,8 @@ export function overBounds(memory: AlertMemory, bounds: AlertBounds): boolean {
     memory.merged.size > bounds.incidentsMax ||
     memory.matches.size > bounds.matchesMax ||
     memory.causes.size > bounds.causesMax ||
-    memory.tokens.size > bounds.tokensMax
+    memory.tokens.size > bounds.tokensMax ||
+    memory.unplaced.size > bounds.unplacedMax
   );
 }
 
@@ -94,7 +98,7 @@ export function sweep(
     for (const key of keys) forget(key);
     if (keys.length > 0) onEvicted(what, keys.length);
   };
-  const { alerts, incidents, matches, causes, tokens, merged } = memory;
+  const { alerts, incidents, matches, causes, tokens, unplaced, merged } = memory;
   evict("alerts", expired(alerts, bounds.alertsMax, before), (id) => {
     const record = alerts.get(id);
     if (record !== undefined) forgetAlert(memory, id, record);
@@ -111,5 +115,6 @@ export function sweep(
   evict("matches", expired(matches, bounds.matchesMax, before), (id) => matches.delete(id));
   evict("causes", expired(causes, bounds.causesMax, before), (key) => causes.delete(key));
   evict("tokens", expired(tokens, bounds.tokensMax, before), (key) => tokens.delete(key));
+  evict("unplaced", expired(unplaced, bounds.unplacedMax, before), (id) => unplaced.delete(id));
   for (const id of expired(merged, bounds.incidentsMax, before)) merged.delete(id);
 }

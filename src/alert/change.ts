@@ -7,17 +7,25 @@ import type { EpochMs } from "../clock.ts";
 import type { Match } from "../detection/detection.ts";
 import { runKey } from "../event/build.ts";
 import type { Lineage, Taint } from "../lineage/lineage.ts";
-import { bySurvival, listAlert, mergeIncidents, openIncident, taintKey } from "./incident.ts";
-import { buildsOf, type CausalKeys, causalKeysOf, rankOf } from "./match.ts";
+import { type Correction, correctIncident } from "./correct.ts";
+import {
+  bySurvival,
+  incidentId,
+  listAlert,
+  mergeIncidents,
+  openIncident,
+  taintKey,
+} from "./incident.ts";
+import { buildsOf, type CausalKeys, causalKeysOf, isSuspicious, rankOf } from "./match.ts";
 import { type AlertMemory, type AlertRecord, holderOf, survivorOf } from "./memory.ts";
 import type { AlertChange, Incident } from "./model.ts";
 import { outcomeOf } from "./outcome.ts";
+import { taintKeys } from "./ties.ts";
 
 /** Latest holders of a token that are looked at. */
 const holdersMax = 16;
 /** From this level on an alert makes its run the likely leak of a token it held. */
 const leakRank = rankOf("high");
-const suspectRank = rankOf("low");
 
 export interface ChangeSettings {
   readonly memory: AlertMemory;
@@ -34,19 +42,6 @@ export interface AttachOptions {
   readonly with?: string;
 }
 
-/**
- * Whether the match speaks against what its run saves. An informational one does not, nor does a
- * vulnerable package: else every build that scans itself would taint all that use its cache.
- */
-function isSuspicious(match: Match): boolean {
-  if (rankOf(match.rule.level) < suspectRank) return false;
-  return match.events.some(({ feed }) => feed !== "trivy");
-}
-
-function taintKeys(taints: readonly Taint[]): readonly string[] {
-  return taints.flatMap(({ thing, origin }) => [thing, `run:${runKey(origin)}`]);
-}
-
 /** Holds what one change touched, from its first step to `finish`; used once. */
 export class Change {
   readonly #settings: ChangeSettings;
@@ -55,6 +50,7 @@ export class Change {
   /** Incidents touched, with what they were before; undefined for one opened now. */
   readonly #before = new Map<string, Incident | undefined>();
   readonly #taints = new Map<string, Taint[]>();
+  readonly #corrected = new Set<string>();
   #cause: { readonly alertId: string; readonly match: Match } | undefined;
 
   constructor(settings: ChangeSettings, now: EpochMs) {
@@ -86,6 +82,10 @@ export class Change {
     for (const key of strong) this.#add(ids, holderOf(memory, key));
     if (keys.place !== undefined) this.#add(ids, this.#nearby(keys.place, match.occurredAt));
     for (const token of keys.tokens) this.#addHolders(ids, token, match.occurredAt);
+    for (const event of match.events) {
+      const seen = memory.unplaced.get(event.id);
+      if (seen !== undefined) this.#add(ids, this.#living(seen.incident));
+    }
     if (how.isNews && rankOf(match.rule.level) >= leakRank) {
       for (const build of buildsOf(match)) this.#addNamedTokens(ids, runKey(build));
     }
@@ -95,10 +95,31 @@ export class Change {
     this.#learn(id, taints);
     this.#claim(id, strong, match);
     this.#claimOwn(id, keys, match);
+    this.#noteUnplaced(id, keys, match);
     if (!how.isNews || !isSuspicious(match)) return;
     for (const build of buildsOf(match)) {
       this.relink(lineage.suspect(runKey(build), match.occurredAt));
     }
+  }
+
+  /**
+   * The alert had a wrong run: its incident is corrected, and told of if it was paged. Answers the
+   * alert, without an incident if it left its own.
+   */
+  correct(correction: Correction): AlertRecord {
+    const { memory } = this.#settings;
+    const { alert, before } = correction;
+    const held = memory.incidents.get(survivorOf(memory, before.incidentId));
+    if (held === undefined) return alert;
+    const { id, pagedAt } = held.incident;
+    this.#touch(id);
+    if (pagedAt !== undefined) this.#corrected.add(id);
+    const { record, leaves } = correctIncident(this.#settings, held, correction);
+    memory.incidents.put(id, record);
+    if (!leaves) return alert;
+    const free = { ...alert, incidentId: "" };
+    memory.alerts.put(free.id, free);
+    return free;
   }
 
   /** Incidents of these runs learn their origins and merge with those that share them. */
@@ -129,8 +150,15 @@ export class Change {
       alertIds: this.#alerts,
       before: this.#before,
       taints: this.#taints,
+      corrected: this.#corrected,
       cause: this.#cause,
     });
+  }
+
+  #noteUnplaced(incident: string, keys: CausalKeys, match: Match): void {
+    if (keys.place === undefined) return;
+    const { unplaced } = this.#settings.memory;
+    for (const { id } of match.events) unplaced.put(id, { incident, touchedAt: this.#now });
   }
 
   #living(id: string): string | undefined {
@@ -173,10 +201,12 @@ export class Change {
   }
 
   #open(alert: AlertRecord): string {
-    const record = openIncident(alert, this.#now);
-    const { id } = record.incident;
+    const { incidents, merged } = this.#settings.memory;
+    const id = incidentId(alert, (taken) => {
+      return incidents.get(taken) !== undefined || merged.get(taken) !== undefined;
+    });
     this.#before.set(id, undefined);
-    this.#settings.memory.incidents.put(id, record);
+    incidents.put(id, openIncident(alert, { id, now: this.#now }));
     return id;
   }
 
@@ -202,6 +232,7 @@ export class Change {
       memory.merged.put(goneId, { into: id, touchedAt: this.#now });
       this.#learn(id, this.#taints.get(goneId) ?? []);
       this.#before.delete(goneId);
+      if (this.#corrected.delete(goneId)) this.#corrected.add(id);
       for (const alertId of other.incident.alertIds) this.#place(alertId, id);
     }
     memory.incidents.put(id, merged);

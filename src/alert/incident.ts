@@ -16,12 +16,30 @@ export const alertsListedMax = 200;
 const mergedListedMax = 200;
 const originsMax = 16;
 const secretsMax = 100;
+export const wrongRunsMax = 3;
 
-/** `inc_` and a hash of its first alert's id. */
-export function openIncident(first: AlertRecord, now: EpochMs): IncidentRecord {
+/**
+ * `inc_` and a hash of its first alert's id; and of its run, where that alert has left an incident
+ * that bears its name.
+ */
+export function incidentId(first: AlertRecord, isTaken: (id: string) => boolean): string {
+  const parts = [first.id];
+  let id = idOf("inc_", parts);
+  while (isTaken(id)) {
+    parts.push(first.runs[0]?.run ?? "");
+    id = idOf("inc_", parts);
+  }
+  return id;
+}
+
+/** An incident that lists nothing yet. */
+export function openIncident(
+  first: AlertRecord,
+  { id, now }: { readonly id: string; readonly now: EpochMs },
+): IncidentRecord {
   return {
     incident: {
-      id: idOf("inc_", [first.id]),
+      id,
       revision: 0,
       level: first.rule.level,
       title: "",
@@ -36,6 +54,7 @@ export function openIncident(first: AlertRecord, now: EpochMs): IncidentRecord {
     },
     leadId: first.id,
     pagedMergedIds: [],
+    wrongRuns: [],
     touchedAt: now,
   };
 }
@@ -72,6 +91,7 @@ export function mergeIncidents(survivor: IncidentRecord, other: IncidentRecord):
   return {
     ...survivor,
     pagedMergedIds: union(survivor.pagedMergedIds, pagedIds).slice(0, mergedListedMax),
+    wrongRuns: union(survivor.wrongRuns, other.wrongRuns).slice(-wrongRunsMax),
     incident: {
       ...kept,
       level: rankOf(gone.level) > rankOf(kept.level) ? gone.level : kept.level,
@@ -138,8 +158,8 @@ export interface ComposeParts {
 }
 
 /**
- * The incident as its alerts now make it. Level, origins and secrets only grow. Counts one
- * revision.
+ * The incident as its alerts now make it. Level, origins and secrets only grow here; what a wrong
+ * run had brought is taken out before. Counts one revision.
  */
 export function composeIncident(record: IncidentRecord, parts: ComposeParts): IncidentRecord {
   const { incident } = record;
@@ -150,10 +170,10 @@ export function composeIncident(record: IncidentRecord, parts: ComposeParts): In
     const revision = incident.revision + 1;
     return { ...record, touchedAt: now, incident: { ...incident, revision } };
   }
-  const leadTaints = lead.runs.flatMap((run) => parts.taintsOf(run));
+  const leadTaints = lead.runs.flatMap(({ run }) => parts.taintsOf(run));
   const origins = joinOrigins([leadTaints, incident.origins, parts.taints]);
   const build = (lead.build === undefined ? alerts.find((alert) => alert.build) : lead)?.build;
-  const { pagedMergedIds } = record;
+  const { pagedMergedIds, wrongRuns } = record;
   let level = incident.level;
   const secrets = new Set(incident.secretsExposed);
   for (const alert of alerts) {
@@ -165,7 +185,7 @@ export function composeIncident(record: IncidentRecord, parts: ComposeParts): In
     revision: incident.revision + 1,
     level,
     title: titleOf(lead, build?.repository),
-    reason: reasonOf({ lead, alerts, leadTaints, origins, pagedMergedIds }),
+    reason: reasonOf({ lead, alerts, leadTaints, origins, pagedMergedIds, wrongRuns }),
     ...(build === undefined ? {} : { build }),
     origins,
     secretsExposed: [...secrets].slice(0, secretsMax),

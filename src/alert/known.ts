@@ -1,5 +1,6 @@
 /**
- * @module What is known of a build: which of two copies says more, and what both say together. Pure.
+ * @module What is known of a build: which of two copies says more, and what both say together.
+ * Pure.
  */
 
 import { type BuildContext, type Runner, runKey } from "../event/build.ts";
@@ -58,6 +59,8 @@ export function knownBits(build: BuildContext): number {
     build.trigger,
     build.stepNumber,
     build.step,
+    // One goes with the other: known from two copies they are not known together.
+    build.stepNumber === undefined ? undefined : build.step,
     build.jobId,
     build.job,
     build.secretsPassed,
@@ -148,6 +151,12 @@ export function fullerBuild(left: Copy, right: Copy): BuildContext {
   });
 }
 
+/** The build with what the copy of another match knows of the run; the job stays its own. */
+export function fullerRun(own: Copy, build: BuildContext): BuildContext {
+  const ofRun = defined({ ...build, ...jobPart(own.build) });
+  return fullerBuild(own, { build: ofRun, sureness: own.sureness });
+}
+
 type JobPart = { readonly [Name in JobField]: BuildContext[Name] | undefined };
 type JobField =
   | "jobId"
@@ -228,7 +237,8 @@ function joinNames(
   if (left === undefined || right === undefined) return left ?? right;
   const [mine, yours] = [new Set(left), new Set(right)];
   const [holds, isHeld] = [right.every((name) => mine.has(name)), left.every((n) => yours.has(n))];
-  if (holds && isHeld) return compareText(JSON.stringify(left), JSON.stringify(right)) > 0 ? right : left;
+  if (holds && isHeld)
+    return compareText(JSON.stringify(left), JSON.stringify(right)) > 0 ? right : left;
   if (holds) return left;
   return isHeld ? right : [...new Set([...left, ...right])].sort();
 }
@@ -236,7 +246,7 @@ function joinNames(
 type Loose<T> = { readonly [Name in keyof T]: T[Name] | undefined };
 
 /** Without the details that are not known. */
-function defined(build: Loose<Required<BuildContext>>): BuildContext {
+function defined(build: Loose<BuildContext>): BuildContext {
   const entries = Object.entries(build).filter(([, value]) => value !== undefined);
   return Object.fromEntries(entries) as unknown as BuildContext;
 }

@@ -33,7 +33,7 @@ export function idOf(prefix: string, parts: readonly string[]): string {
  * The builds of a match, each run once, the latest event's first: that one is the match's own
  * build.
  */
-export function buildsOf(match: Match): readonly BuildContext[] {
+export function buildsOf(match: Pick<Match, "events">): readonly BuildContext[] {
   const builds = new Map<string, BuildContext>();
   for (const { build } of match.events.toReversed()) {
     if (build !== undefined && !builds.has(runKey(build))) builds.set(runKey(build), build);
@@ -62,7 +62,7 @@ const incidentPlaces: readonly PlaceKind[] = ["host", "pod", "runner", "reposito
  * The first place in `kinds` that an event of the match names, latest event first; the feed when
  * none does.
  */
-function placeOf(match: Match, kinds: readonly PlaceKind[]): string {
+function placeOf(match: MatchParts, kinds: readonly PlaceKind[]): string {
   const events = match.events.toReversed();
   for (const kind of kinds) {
     for (const event of events) {
@@ -105,6 +105,9 @@ export function fingerprintOf(match: Match): string {
   return idOf("fp_", [rule.id, ...place, "group", ...groupParts]);
 }
 
+/** What the keys are made of: a match, or an alert with the events it kept. */
+export type MatchParts = Pick<Match, "rule" | "events" | "group">;
+
 /** What a match belongs to beside its runs. */
 export interface CausalKeys {
   /** `run:<runKey>` of each build. */
@@ -125,7 +128,7 @@ function causeKey(kind: string, value: string): string {
   return value.startsWith(`${kind}:`) ? value : `${kind}:${value}`;
 }
 
-export function causalKeysOf(match: Match): CausalKeys {
+export function causalKeysOf(match: MatchParts): CausalKeys {
   const causes = new Set<string>();
   const tokens = new Set<string>();
   for (const [kind, field] of Object.entries(match.rule.causes)) {
@@ -141,7 +144,7 @@ export function causalKeysOf(match: Match): CausalKeys {
   return runs.length > 0 ? keys : { ...keys, place: `place:${placeOf(match, incidentPlaces)}` };
 }
 
-function valuesOf(match: Match, field: string): readonly string[] {
+function valuesOf(match: MatchParts, field: string): readonly string[] {
   const values = new Set<string>();
   for (const { fields } of match.events) {
     const found = fieldOf(fields, field);
@@ -151,4 +154,13 @@ function valuesOf(match: Match, field: string): readonly string[] {
   }
   for (const [name, value] of match.group) if (name === field && value !== "") values.add(value);
   return [...values];
+}
+
+/**
+ * Whether the match speaks against what its run saves. An informational one does not, nor does a
+ * vulnerable package: else every build that scans itself would taint all that use its cache.
+ */
+export function isSuspicious(match: Match): boolean {
+  if (rankOf(match.rule.level) < rankOf("low")) return false;
+  return match.events.some(({ feed }) => feed !== "trivy");
 }

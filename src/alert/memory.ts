@@ -7,17 +7,32 @@ import type { EpochMs } from "../clock.ts";
 import type { MatchedRule } from "../detection/detection.ts";
 import type { Event } from "../event/event.ts";
 import type { State, StateTable } from "../state/state.ts";
+import type { Said } from "./known.ts";
 import type { Alert, Incident } from "./model.ts";
+
+/** A run of an alert and how many of its matches are of that run. */
+export interface RunTally {
+  readonly run: string;
+  readonly matches: number;
+}
 
 /** An alert without its events, which change less often and weigh more. */
 export interface AlertRecord extends Omit<Alert, "events"> {
   /** When the latest event of it was received; latency is counted from here. */
   readonly receivedAt: EpochMs;
-  /** `runKey`s of its builds, its own first. */
-  readonly runs: readonly string[];
+  /** Its runs, by `runKey`, in the order they came. */
+  readonly runs: readonly RunTally[];
+  /** Matches in it. */
+  readonly matches: number;
+  /** How sure the join of its build is. */
+  readonly sureness: number;
+  /** The match whose reason it has. */
+  readonly toldBy: string;
   readonly secrets: readonly string[];
   /** Fingerprints under which it takes further matches: a second one once its build is known. */
   readonly folds: readonly string[];
+  /** The one among them that names its run; absent while it has no build. */
+  readonly runFold?: string;
   /** When it last changed, in our time; what is longest unchanged is evicted first. */
   readonly touchedAt: EpochMs;
 }
@@ -27,6 +42,8 @@ export interface IncidentRecord {
   readonly leadId: string;
   /** Merged incidents that had been paged too: a pager still holds them open. */
   readonly pagedMergedIds: readonly string[];
+  /** Runs it was paged with that turned out to be wrong, as text for people; the latest 3. */
+  readonly wrongRuns: readonly string[];
   readonly touchedAt: EpochMs;
 }
 
@@ -47,8 +64,8 @@ export interface Cause {
 export interface SeenMatch {
   readonly alert: string;
   readonly events: number;
-  /** The run it came with; absent when it came without a build. */
-  readonly run?: string;
+  /** What was said of the builds of its events, oldest event first; at most 40. */
+  readonly said: readonly Said[];
   readonly touchedAt: EpochMs;
 }
 
@@ -68,6 +85,11 @@ export interface AlertMemory {
   readonly matches: StateTable<SeenMatch>;
   readonly causes: StateTable<Cause>;
   readonly tokens: StateTable<NamedToken>;
+  /**
+   * Event that matched before its build was known → the incident. Once joined, the same event may
+   * match a graver rule: that is no second incident.
+   */
+  readonly unplaced: StateTable<{ readonly incident: string; readonly touchedAt: EpochMs }>;
   /** Merged incident → the one it went into; follow until there is none. */
   readonly merged: StateTable<{ readonly into: string; readonly touchedAt: EpochMs }>;
 }
@@ -81,6 +103,7 @@ export function openMemory(state: State): AlertMemory {
     matches: state.table("alert.matches"),
     causes: state.table("alert.causes"),
     tokens: state.table("alert.tokens"),
+    unplaced: state.table("alert.unplaced"),
     merged: state.table("alert.merged"),
   };
 }
@@ -104,6 +127,7 @@ export function holderOf(memory: AlertMemory, key: string): string | undefined {
 
 /** The alert as others see it. */
 export function alertOf(memory: AlertMemory, record: AlertRecord): Alert {
-  const { receivedAt, runs, secrets, folds, touchedAt, ...alert } = record;
+  const { receivedAt, runs, matches, sureness, toldBy, secrets, folds, runFold, ...rest } = record;
+  const { touchedAt, ...alert } = rest;
   return { ...alert, events: memory.evidence.get(record.id) ?? [] };
 }

@@ -20,6 +20,7 @@ export interface Alert {
   readonly incidentId: string;
   readonly rule: MatchedRule;
   readonly reason: string;
+  /** All that is known of its run by now; another run when a surer join says so. */
   readonly build?: BuildContext;
   /**
    * Matches folded in, each counted once; a correlation's match counts the events that took part in
@@ -41,7 +42,7 @@ export interface Incident {
   readonly id: string;
   /** Counts changes; a reader may compare. */
   readonly revision: number;
-  /** The highest level of its alerts; never lowered. */
+  /** The highest level of its alerts; lowered only when one leaves before anyone was paged. */
   readonly level: MatchedRule["level"];
   readonly title: string;
   /** What happened in one or two sentences. */
@@ -55,6 +56,7 @@ export interface Incident {
   readonly build?: BuildContext;
   /** Where it came from: untrusted runs whose products the builds of this incident used. */
   readonly origins: readonly Taint[];
+  /** Names are taken back only where the run they were passed to turned out to be wrong. */
   readonly secretsExposed: readonly string[];
   readonly openedAt: EpochMs;
   readonly firstSeen: EpochMs;

@@ -5,7 +5,6 @@
 
 import type { EpochMs } from "../clock.ts";
 import type { Match } from "../detection/detection.ts";
-import type { Event } from "../event/event.ts";
 import type { Lineage, Taint } from "../lineage/lineage.ts";
 import { composeIncident, taintKey } from "./incident.ts";
 import { rankOf } from "./match.ts";
@@ -26,6 +25,8 @@ export interface Touched {
   readonly before: ReadonlyMap<string, Incident | undefined>;
   /** Taints learned, by incident. */
   readonly taints: ReadonlyMap<string, readonly Taint[]>;
+  /** Incidents in which a run turned out to be wrong after they were paged. */
+  readonly corrected: ReadonlySet<string>;
   /** The match that brought it about; undefined for a change of lineage. */
   readonly cause: { readonly alertId: string; readonly match: Match } | undefined;
 }
@@ -49,7 +50,7 @@ export function outcomeOf(touched: Touched): AlertChange {
     else if (
       incident.pagedAt !== undefined &&
       before !== undefined &&
-      isNotable(before, incident)
+      (touched.corrected.has(id) || isNotable(before, incident))
     ) {
       notices.push(noticeOf(touched, "update", incident));
     }
@@ -88,31 +89,32 @@ function noticeOf({ memory, now }: Touched, kind: Notice["kind"], incident: Inci
   };
 }
 
-/** The alert with its new events whole: memory keeps them cut. */
+/** The alert with the raw text of its new events whole: memory keeps it cut. */
 function emitted({ memory, cause }: Touched, id: string): readonly Alert[] {
   const record = memory.alerts.get(id);
   if (record === undefined) return [];
   const alert = alertOf(memory, record);
-  const whole = new Map<string, Event>(cause?.match.events.map((event) => [event.id, event]));
-  // A joined copy in memory says more than a bare one that came again.
+  const whole = new Map(cause?.match.events.map(({ id: eventId, raw }) => [eventId, raw]));
   const events = alert.events.map((event) => {
-    const given = whole.get(event.id);
-    return given === undefined || (event.build && !given.build) ? event : given;
+    const raw = whole.get(event.id);
+    return raw === undefined ? event : { ...event, raw };
   });
   return [{ ...alert, events }];
 }
 
 /**
  * Whether someone who was paged would want to know: a new alert (a merge always brings one), a
- * higher level, an origin, a build.
+ * higher level, an origin, a build, a secret.
  */
 function isNotable(before: Incident, after: Incident): boolean {
   const known = new Set(before.origins.map(taintKey));
+  const secrets = new Set(before.secretsExposed);
   return (
     after.alertIds.length + (after.alertsUnlisted ?? 0) >
       before.alertIds.length + (before.alertsUnlisted ?? 0) ||
     rankOf(after.level) > rankOf(before.level) ||
     (before.build === undefined && after.build !== undefined) ||
-    after.origins.some((taint) => !known.has(taintKey(taint)))
+    after.origins.some((taint) => !known.has(taintKey(taint))) ||
+    after.secretsExposed.some((name) => !secrets.has(name))
   );
 }

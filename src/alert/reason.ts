@@ -75,6 +75,13 @@ export interface ReasonParts {
   readonly origins: readonly Taint[];
   /** Incidents that were paged on their own before they turned out to be this one. */
   readonly pagedMergedIds: readonly string[];
+  /** Runs people were told of that turned out to be wrong, as `wrongRunText` gives them. */
+  readonly wrongRuns: readonly string[];
+}
+
+/** `nightly #811 of acme/payments (run 9006/1)` */
+export function wrongRunText(build: BuildContext): string {
+  return `${originText(build)} (run ${shown(build.runId)}/${build.runAttempt})`;
 }
 
 /**
@@ -130,8 +137,11 @@ function whereText(lead: AlertSummary, other: AlertSummary): string {
  * leading alert and what else was paged follow.
  */
 export function reasonOf(parts: ReasonParts): string {
-  const { lead, leadTaints, origins, pagedMergedIds } = parts;
+  const { lead, leadTaints, origins, pagedMergedIds, wrongRuns } = parts;
   const sentences = [sentence(lead.reason)];
+  if (wrongRuns.length > 0) {
+    sentences.push(`Corrected: it was first taken to be of ${mask(wrongRuns.join(", "))}.`);
+  }
   const second = secondOf(parts);
   if (second !== undefined) sentences.push(besideLead(lead, second));
   const [nearest] = leadTaints;

@@ -1,5 +1,6 @@
 /**
- * @module The API people and programs read: incidents, alerts, events, health, metrics. Read only.
+ * @module The API of people and programs: incidents, alerts, events, dead letters, health, metrics.
+ * Nothing is written but what becomes of a dead letter.
  */
 
 import { createHash, timingSafeEqual } from "node:crypto";
@@ -8,6 +9,7 @@ import { type Static, Type } from "typebox";
 import { problemLine, ServiceError, shown, UnavailableError } from "../error.ts";
 import type { Store } from "../store/store.ts";
 import type { Telemetry } from "../telemetry.ts";
+import { type DeadLettersSource, registerDeadLetters } from "./dead-letters.ts";
 
 export const ApiConfig = Type.Object(
   {
@@ -30,6 +32,7 @@ export interface ApiSettings {
   readonly backlog: () => Promise<Readonly<Record<string, number>>>;
   /** Each notice promised for an incident and what became of it. */
   readonly deliveriesOf: (incidentId: string) => readonly unknown[];
+  readonly deadLetters: DeadLettersSource;
 }
 
 /** As long as the router lets a parameter be. */
@@ -58,6 +61,7 @@ export async function registerApi(app: FastifyInstance, settings: ApiSettings): 
   await app.register(
     async (scope) => {
       scope.addHook("onRequest", async (request, reply) => authorise(request, reply, settings));
+      scope.addHook("onRequest", refuseOtherSites);
       scope.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) =>
         failure(error, reply, telemetry),
       );
@@ -80,6 +84,7 @@ export async function registerApi(app: FastifyInstance, settings: ApiSettings): 
       });
       one(scope, "/alerts/:id", (id) => store.alert(id));
       one(scope, "/events/:id", (id) => store.event(id));
+      registerDeadLetters(scope, settings.deadLetters);
     },
     { prefix: "/api/v1" },
   );
@@ -110,10 +115,27 @@ function failure(
   if (error instanceof ServiceError && error.problem.code === "cursor-invalid") {
     return problem(reply, 400, problemLine(error.problem));
   }
-  const status = error.statusCode ?? (error instanceof UnavailableError ? 503 : 500);
+  const status = error.statusCode ?? (isUnavailable(error) ? 503 : 500);
   if (status < 500) return problem(reply, status, error.message);
   telemetry.log.error({ error: error.message }, "a request failed");
   return problem(reply, status, "the request failed; try again");
+}
+
+function isUnavailable(error: Error): boolean {
+  if (error instanceof UnavailableError) return true;
+  if (!(error instanceof ServiceError)) return false;
+  return error.problem.code === "intake-full" || error.problem.code === "state-unavailable";
+}
+
+/**
+ * A page of another site that a browser on this machine has open could send a POST without a
+ * token; browsers say where it comes from.
+ */
+async function refuseOtherSites(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const { origin, host } = request.headers;
+  if (request.method === "GET" || request.method === "HEAD" || origin === undefined) return;
+  if (URL.canParse(origin) && new URL(origin).host === host) return;
+  await problem(reply, 403, "not from another site");
 }
 
 async function authorise(

@@ -83,6 +83,8 @@ export interface BusTrouble {
    * is reopened.
    */
   readonly retryAfterMs: number | undefined;
+  /** Records that retention let go before the group had handled them; it went on after them. */
+  readonly lost?: number;
 }
 
 /** Hears of trouble. Must not throw. */
@@ -93,8 +95,12 @@ export interface Bus {
   append(records: readonly NewRecord[]): Promise<void>;
   consume(settings: ConsumerSettings, handler: ConsumerHandler): Promise<Consumer>;
   partitions(topic: Topic): number;
+  /** Offset of the oldest record kept; the offset of the next one when none is. */
+  first(topic: Topic, partition: number): Promise<Offset>;
   /** Offset of the next record of a partition. */
   end(topic: Topic, partition: number): Promise<Offset>;
+  /** One record by its place; undefined when there is none, or none any more. */
+  find(topic: Topic, partition: number, offset: Offset): Promise<BusRecord | undefined>;
   /** Finishes pending appends, stops consumers, closes. Safe to call twice. */
   close(): Promise<void>;
 }

@@ -2,18 +2,20 @@
  * @module The file of the embedded bus: one SQLite table per partition, a checksum per record, one
  * commit per group.
  *
- * `"events/0"` holds the records of partition 0 of events by offset; deleting from its head is all
- * that retention will need. `streams` holds where each partition begins and ends, to be compared.
+ * `"events/0"` holds the records of partition 0 of events by offset; retention deletes from its
+ * head. `streams` holds where each partition begins and ends, to be compared, and its bytes. Pages
+ * of deleted records are used again by later ones; the file itself does not shrink.
  * A write is on the disk when its commit returns: write-ahead log with synchronous=FULL. One
  * connection keeps the file locked; the lock dies with its process.
  */
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
+import type { EpochMs } from "../clock.ts";
 import type { ServiceError } from "../error.ts";
 import { type Offset, type Topic, topics } from "./bus.ts";
 import { guarded } from "./embedded-error.ts";
-import { type BusFileSettings, corrupt, openDatabase } from "./embedded-schema.ts";
+import { type BusFileSettings, corrupt, openDatabase, sizeOfRecord } from "./embedded-schema.ts";
 import { type Chunk, checkedFrom, FrameWriter, headerBytes, streamOf } from "./frame.ts";
 
 export interface FileRange {
@@ -22,7 +24,28 @@ export interface FileRange {
   readonly max: number;
 }
 
+/** What goes from the head of a partition at once; all conditions must hold. */
+export interface FileTrim {
+  readonly stream: number;
+  /** Records before this offset, */
+  readonly before: Offset;
+  /** appended before this time, */
+  readonly appendedBefore: EpochMs;
+  /** and not more of them than it takes to free so many bytes. */
+  readonly bytes: number;
+}
+
+/** Where a partition begins and ends, and the bytes of its records as they are framed. */
+export interface StreamExtent {
+  readonly first: Offset;
+  readonly next: Offset;
+  readonly bytes: number;
+}
+
 const batchBytesMax = 4 * 1024 * 1024;
+/** What one transaction of retention lets go: little, so that appends wait for none of them. */
+const trimRecordsMax = 1_000;
+const trimBytesMax = 4 * 1024 * 1024;
 
 interface Stream {
   readonly topic: Topic;
@@ -32,8 +55,11 @@ interface Stream {
   readonly seed: number;
   readonly insert: StatementSync;
   readonly select: StatementSync;
+  readonly head: StatementSync;
+  readonly remove: StatementSync;
   first: Offset;
   next: Offset;
+  bytes: number;
 }
 
 /** Everything blocks: it belongs in a thread of its own. */
@@ -42,7 +68,7 @@ export class BusFile {
   readonly #path: string;
   readonly #db: DatabaseSync;
   readonly #streams: Stream[] = [];
-  readonly #saveNext: StatementSync;
+  readonly #saveExtent: StatementSync;
 
   /**
    * Throws ServiceError: bus-corrupt, bus-in-use, bus-unavailable, or config-invalid for
@@ -54,8 +80,9 @@ export class BusFile {
     this.#db = db;
     this.partitions = partitions;
     try {
-      const save = "UPDATE streams SET next = ? WHERE topic = ? AND partition = ?";
-      this.#saveNext = guarded(this.#path, () => db.prepare(save));
+      const save =
+        "UPDATE streams SET first = ?, next = ?, bytes = ? WHERE topic = ? AND partition = ?";
+      this.#saveExtent = guarded(this.#path, () => db.prepare(save));
       guarded(this.#path, () => this.#load());
     } catch (error) {
       this.#db.close();
@@ -63,37 +90,57 @@ export class BusFile {
     }
   }
 
-  /** First and next offset of each stream, by stream number. */
-  ends(): { first: Offset; next: Offset }[] {
-    return this.#streams.map(({ first, next }) => ({ first, next }));
+  /** The extent of each stream, by stream number. */
+  extents(): StreamExtent[] {
+    return this.#streams.map(extentOf);
   }
 
-  /**
-   * Saves all records in one transaction, or none; gives [stream, next offset] of each that grew.
-   */
-  append(chunks: readonly Chunk[]): [number, Offset][] {
+  /** Saves all records in one transaction, or none; gives the streams that grew. */
+  append(chunks: readonly Chunk[]): [number, StreamExtent][] {
     return guarded(this.#path, () => {
-      this.#db.exec("BEGIN IMMEDIATE");
-      try {
-        const grown = new Map<number, Offset>();
+      const grown = new Map<number, StreamExtent>();
+      this.#transaction(() => {
         for (const chunk of chunks) this.#insert(chunk, grown);
-        for (const [stream, next] of grown) {
-          const { topic, partition } = this.#stream(stream);
-          this.#saveNext.run(next, topic, partition);
-        }
-        this.#db.exec("COMMIT");
-        for (const [stream, next] of grown) this.#stream(stream).next = next;
-        return [...grown];
-      } catch (error) {
-        if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
-        throw error;
-      }
+        for (const [stream, extent] of grown) this.#save(this.#stream(stream), extent);
+      });
+      for (const [stream, extent] of grown) Object.assign(this.#stream(stream), extent);
+      return [...grown];
     });
   }
 
-  /** Records in order from an offset, each checked; at least one when there is one. */
+  /**
+   * Lets go of records from the head of a stream in one small transaction, of a bounded number: to
+   * be repeated until the extent no longer changes. Gives the extent that is left.
+   */
+  trim({ stream: number, before, appendedBefore, bytes }: FileTrim): StreamExtent {
+    const stream = this.#stream(number);
+    return guarded(`${this.#path}: ${stream.name}`, () => {
+      const bytesMax = Math.min(bytes, trimBytesMax);
+      let freed = 0;
+      let { first } = stream;
+      for (const row of stream.head.iterate(first, before, trimRecordsMax)) {
+        const [offset, appendedAt, size] = row as unknown as readonly number[];
+        if (offset === undefined || appendedAt === undefined || size === undefined) break;
+        if (appendedAt >= appendedBefore || freed >= bytesMax) break;
+        freed += size;
+        first = offset + 1;
+      }
+      if (first === stream.first) return extentOf(stream);
+      const left = first === stream.next ? 0 : Math.max(0, stream.bytes - freed);
+      const extent = { first, next: stream.next, bytes: left };
+      this.#transaction(() => {
+        stream.remove.run(first);
+        this.#save(stream, extent);
+      });
+      Object.assign(stream, extent);
+      return extent;
+    });
+  }
+
+  /** Records in order from an offset, each checked; none when retention has let that one go. */
   read(range: FileRange): Chunk[] {
     const stream = this.#stream(range.stream);
+    if (range.from < stream.first) return [];
     return guarded(`${this.#path}: ${stream.name}`, () => {
       const writer = new FrameWriter();
       let offset = range.from;
@@ -146,9 +193,11 @@ export class BusFile {
   #loadStream(topic: Topic, partition: number): Stream {
     const db = this.#db;
     const name = `${topic}/${partition}`;
-    const saved = db.prepare("SELECT first, next FROM streams WHERE topic = ? AND partition = ?");
-    const { first, next } = saved.get(topic, partition) ?? {};
-    if (typeof first !== "number" || typeof next !== "number") {
+    const saved = db.prepare(
+      "SELECT first, next, bytes FROM streams WHERE topic = ? AND partition = ?",
+    );
+    const { first, next, bytes } = saved.get(topic, partition) ?? {};
+    if (typeof first !== "number" || typeof next !== "number" || typeof bytes !== "number") {
       throw corrupt(this.#path, `the ends of ${name}`, "none");
     }
     const ends = db.prepare(
@@ -166,17 +215,40 @@ export class BusFile {
     );
     select.setReturnArrays(true);
     const insert = db.prepare(`INSERT INTO "${name}" VALUES (?, ?, ?, ?, ?)`);
-    return { topic, partition, name, seed: crc32(name), insert, select, first, next };
+    const head = db.prepare(
+      `SELECT CAST(offset AS REAL), CAST(appended_at AS REAL), CAST(${sizeOfRecord} AS REAL)
+        FROM "${name}" WHERE offset >= ? AND offset < ? ORDER BY offset LIMIT ?`,
+    );
+    head.setReturnArrays(true);
+    const remove = db.prepare(`DELETE FROM "${name}" WHERE offset < ?`);
+    const statements = { insert, select, head, remove };
+    return { topic, partition, name, seed: crc32(name), ...statements, first, next, bytes };
   }
 
-  #insert(chunk: Chunk, grown: Map<number, Offset>): void {
+  /** Runs `act` in a transaction: all of it, or none when it throws. */
+  #transaction(act: () => void): void {
+    this.#db.exec("BEGIN IMMEDIATE");
+    try {
+      act();
+      this.#db.exec("COMMIT");
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  #save({ topic, partition }: Stream, { first, next, bytes }: StreamExtent): void {
+    this.#saveExtent.run(first, next, bytes, topic, partition);
+  }
+
+  #insert(chunk: Chunk, grown: Map<number, StreamExtent>): void {
     const buffer = Buffer.from(chunk.buffer, 0, chunk.used);
     for (let at = 0; at < chunk.used; ) {
       const number = buffer.readUInt32LE(at);
       const stream = this.#stream(number);
       const valueAt = at + headerBytes + buffer.readUInt32LE(at + 4);
       const end = valueAt + buffer.readUInt32LE(at + 8);
-      const offset = grown.get(number) ?? stream.next;
+      const { first, next: offset, bytes } = grown.get(number) ?? stream;
       buffer.writeDoubleLE(offset, at + 12);
       stream.insert.run(
         offset,
@@ -185,7 +257,7 @@ export class BusFile {
         buffer.subarray(valueAt, end),
         crc32(buffer.subarray(at + checkedFrom, end), stream.seed),
       );
-      grown.set(number, offset + 1);
+      grown.set(number, { first, next: offset + 1, bytes: bytes + end - at });
       at = end;
     }
   }
@@ -213,6 +285,10 @@ export class BusFile {
   #corrupt(stream: Stream, offset: Offset, expected: string, found: string): ServiceError {
     return corrupt(`${this.#path}: ${stream.name} offset ${offset}`, expected, found);
   }
+}
+
+function extentOf({ first, next, bytes }: StreamExtent): StreamExtent {
+  return { first, next, bytes };
 }
 
 interface StoredRecord {

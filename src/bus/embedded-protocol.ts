@@ -1,14 +1,14 @@
 /** @module What the embedded bus and its thread say to each other. */
 
 import { type Problem, ServiceError, shown } from "../error.ts";
-import type { Offset } from "./bus.ts";
-import type { FileRange } from "./embedded-file.ts";
+import type { FileRange, FileTrim, StreamExtent } from "./embedded-file.ts";
 import type { Chunk } from "./frame.ts";
 
 /** To the thread. It answers every request once, in order. */
 export type ThreadRequest =
   | { readonly kind: "append"; readonly id: number; readonly chunks: readonly Chunk[] }
   | { readonly kind: "read"; readonly id: number; readonly range: FileRange }
+  | { readonly kind: "trim"; readonly id: number; readonly trim: FileTrim }
   | { readonly kind: "close"; readonly id: number };
 
 /** From the thread. `opened`, or `failed` with id 0, comes first. */
@@ -16,9 +16,14 @@ export type ThreadAnswer =
   | {
       readonly kind: "opened";
       readonly partitions: number;
-      readonly streams: readonly { first: Offset; next: Offset }[];
+      readonly streams: readonly StreamExtent[];
     }
-  | { readonly kind: "appended"; readonly id: number; readonly grown: readonly [number, Offset][] }
+  | {
+      readonly kind: "appended";
+      readonly id: number;
+      readonly grown: readonly (readonly [number, StreamExtent])[];
+    }
+  | { readonly kind: "trimmed"; readonly id: number; readonly extent: StreamExtent }
   | { readonly kind: "records"; readonly id: number; readonly chunks: readonly Chunk[] }
   | { readonly kind: "closed"; readonly id: number }
   | { readonly kind: "failed"; readonly id: number; readonly problem: Problem };

@@ -6,6 +6,7 @@ import { ServiceError } from "../error.ts";
 import { topics } from "./bus.ts";
 import { guarded } from "./embedded-error.ts";
 import { walDamage } from "./embedded-wal.ts";
+import { headerBytes } from "./frame.ts";
 
 export interface BusFileSettings {
   readonly path: string;
@@ -25,7 +26,12 @@ const checkBytesMaxDefault = 1024 ** 3;
 const pageBytes = 16 * 1024;
 const checkpointBytes = 8 * 1024 * 1024;
 const formatId = 0x70777362; // "pwsb"
-const formatVersion = 1;
+const formatVersion = 2;
+/** Before retention: without the bytes of each partition. */
+const formatVersionOld = 1;
+
+/** The bytes of a record as it is framed, in SQL. */
+export const sizeOfRecord: string = `length(key) + length(value) + ${headerBytes}`;
 
 /** Throws ServiceError: bus-corrupt, bus-in-use, bus-unavailable, or config-invalid. */
 export function openDatabase(settings: BusFileSettings): { db: DatabaseSync; partitions: number } {
@@ -74,22 +80,51 @@ function check(db: DatabaseSync, path: string): void {
 
 /** Creates what is not there yet; the answer is the number of partitions. */
 function layOut(db: DatabaseSync, settings: BusFileSettings): number {
-  const { path, partitions } = settings;
+  const { path } = settings;
   const id = pragma(db, "application_id");
   const version = pragma(db, "user_version");
   const fresh = db.prepare("SELECT 1 FROM sqlite_schema").get() === undefined;
-  if (!fresh && (id !== formatId || version !== formatVersion)) {
-    const expected = `a bus file of format ${formatVersion}`;
+  const isOld = version === formatVersionOld;
+  if (!fresh && (id !== formatId || (version !== formatVersion && !isOld))) {
+    const expected = `a bus file of format ${formatVersionOld} or ${formatVersion}`;
     throw corrupt(path, expected, `application ${id}, format ${version}`);
   }
+  // A service must come up again on a full disk: what is whole is opened without a write.
+  if (!fresh && !isOld && isWhole(db)) return countOf(db, settings);
   db.exec("BEGIN IMMEDIATE");
   db.exec(`PRAGMA application_id = ${formatId}`);
   db.exec(`PRAGMA user_version = ${formatVersion}`);
   db.exec(
     `CREATE TABLE IF NOT EXISTS streams (topic TEXT NOT NULL, partition INTEGER NOT NULL,
-        first INTEGER NOT NULL, next INTEGER NOT NULL,
+        first INTEGER NOT NULL, next INTEGER NOT NULL, bytes INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (topic, partition)) WITHOUT ROWID`,
   );
+  if (!fresh && isOld) addBytes(db);
+  const count = countOf(db, settings);
+  const add = db.prepare("INSERT OR IGNORE INTO streams VALUES (?, ?, 0, 0, 0)");
+  for (const topic of topics) {
+    for (let partition = 0; partition < count; partition++) {
+      // A table that is gone is not made anew: its records would be gone without a word.
+      if (add.run(topic, partition).changes === 0) continue;
+      db.exec(
+        `CREATE TABLE "${topic}/${partition}" (offset INTEGER PRIMARY KEY,
+            appended_at INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+            crc32 INTEGER NOT NULL)`,
+      );
+    }
+  }
+  db.exec("COMMIT");
+  return count;
+}
+
+/** Whether every partition of every topic is there. */
+function isWhole(db: DatabaseSync): boolean {
+  const row = db.prepare("SELECT count(*) AS rows, max(partition) + 1 AS count FROM streams").get();
+  return row?.["count"] !== null && row?.["rows"] === topics.length * Number(row?.["count"]);
+}
+
+/** The number of partitions: as stored, else as asked for. */
+function countOf(db: DatabaseSync, { path, partitions }: BusFileSettings): number {
   const stored = db.prepare("SELECT max(partition) + 1 AS count FROM streams").get()?.["count"];
   const count = stored ?? partitions ?? partitionsDefault;
   if (!Number.isInteger(count) || Number(count) < 1 || Number(count) > partitionsMax) {
@@ -102,20 +137,18 @@ function layOut(db: DatabaseSync, settings: BusFileSettings): number {
     const [expected, found] = [`${count} partitions, as stored`, String(partitions)];
     throw new ServiceError({ code: "config-invalid", place: path, expected, found });
   }
-  const add = db.prepare("INSERT OR IGNORE INTO streams VALUES (?, ?, 0, 0)");
-  for (const topic of topics) {
-    for (let partition = 0; partition < Number(count); partition++) {
-      // A table that is gone is not made anew: its records would be gone without a word.
-      if (add.run(topic, partition).changes === 0) continue;
-      db.exec(
-        `CREATE TABLE "${topic}/${partition}" (offset INTEGER PRIMARY KEY,
-            appended_at INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
-            crc32 INTEGER NOT NULL)`,
-      );
-    }
-  }
-  db.exec("COMMIT");
   return Number(count);
+}
+
+/** From the older format: counts what each partition holds. Part of the opening's transaction. */
+function addBytes(db: DatabaseSync): void {
+  db.exec("ALTER TABLE streams ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0");
+  const save = db.prepare("UPDATE streams SET bytes = ? WHERE topic = ? AND partition = ?");
+  for (const row of db.prepare("SELECT topic, partition FROM streams").all()) {
+    const [topic, partition] = [String(row["topic"]), Number(row["partition"])];
+    const sum = `SELECT coalesce(sum(${sizeOfRecord}), 0) AS bytes FROM "${topic}/${partition}"`;
+    save.run(Number(db.prepare(sum).get()?.["bytes"]), topic, partition);
+  }
 }
 
 function pragma(db: DatabaseSync, name: string): unknown {

@@ -17,6 +17,7 @@ type Opened = ThreadAnswer & { readonly kind: "opened" };
 type RequestBody =
   | Omit<ThreadRequest & { kind: "append" }, "id">
   | Omit<ThreadRequest & { kind: "read" }, "id">
+  | Omit<ThreadRequest & { kind: "trim" }, "id">
   | Omit<ThreadRequest & { kind: "close" }, "id">;
 
 /** A thread that dies rejects everything asked of it, then and later, with `bus-unavailable`. */

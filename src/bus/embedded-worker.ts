@@ -20,6 +20,8 @@ function answer(file: BusFile, request: ThreadRequest): ThreadAnswer {
         return { kind: "appended", id, grown: file.append(request.chunks) };
       case "read":
         return { kind: "records", id, chunks: file.read(request.range) };
+      case "trim":
+        return { kind: "trimmed", id, extent: file.trim(request.trim) };
       case "close":
         file.close();
         return { kind: "closed", id };
@@ -43,7 +45,7 @@ function serve(): void {
     say(answer(file, request));
     if (request.kind === "close") parentPort?.close();
   });
-  say({ kind: "opened", partitions: file.partitions, streams: file.ends() });
+  say({ kind: "opened", partitions: file.partitions, streams: file.extents() });
 }
 
 serve();

@@ -19,9 +19,12 @@ import type {
   Topic,
 } from "./bus.ts";
 import { AppendQueue } from "./embedded-appends.ts";
+import type { FileTrim, StreamExtent } from "./embedded-file.ts";
 import { BusThread } from "./embedded-thread.ts";
 import { type Chunk, placeOf, readFrames, streamOf } from "./frame.ts";
 import { Groups } from "./group.ts";
+import type { Retention } from "./retention.ts";
+import { RetentionSweep, type Swept } from "./retention-sweep.ts";
 import { checkPartition, closedError, type ReadRange } from "./source.ts";
 
 export interface EmbeddedBusSettings {
@@ -36,6 +39,10 @@ export interface EmbeddedBusSettings {
   readonly fileBytesMax?: number;
   /** A larger file is not read through at opening, only as it is consumed; 1 GiB when absent. */
   readonly checkBytesMax?: number;
+  /** Without it everything is kept. */
+  readonly retention?: Retention;
+  /** Called after each sweep of retention. */
+  readonly onSwept?: (swept: Swept) => void;
   readonly onTrouble?: OnTrouble;
 }
 
@@ -64,7 +71,7 @@ export async function openEmbeddedBus(settings: EmbeddedBusSettings): Promise<Bu
 interface OpenedSettings extends EmbeddedBusSettings {
   readonly thread: BusThread;
   readonly partitions: number;
-  readonly streams: { first: Offset; next: Offset }[];
+  readonly streams: StreamExtent[];
 }
 
 class EmbeddedBus implements Bus {
@@ -72,6 +79,7 @@ class EmbeddedBus implements Bus {
   readonly #thread: BusThread;
   readonly #appends: AppendQueue;
   readonly #groups: Groups;
+  readonly #sweep: RetentionSweep;
   #closed = false;
   #closing: Promise<void> | undefined;
 
@@ -95,6 +103,14 @@ class EmbeddedBus implements Bus {
       clock: settings.clock,
       onTrouble: settings.onTrouble ?? (() => undefined),
     });
+    this.#sweep = new RetentionSweep({
+      ...{ partitions: settings.partitions, clock: settings.clock, extents: settings.streams },
+      retention: settings.retention ?? new Map(),
+      handledBy: (topic, partition) => this.#groups.handledBy(topic, partition),
+      trim: (trim) => this.#trim(trim),
+      onTrouble: settings.onTrouble ?? (() => undefined),
+      onSwept: settings.onSwept ?? (() => undefined),
+    });
   }
 
   async append(records: readonly NewRecord[]): Promise<void> {
@@ -111,9 +127,22 @@ class EmbeddedBus implements Bus {
     return this.#settings.partitions;
   }
 
+  async first(topic: Topic, partition: number): Promise<Offset> {
+    if (this.#closed) throw closedError(this.#settings.path);
+    return this.#stream(topic, partition).first;
+  }
+
   async end(topic: Topic, partition: number): Promise<Offset> {
     if (this.#closed) throw closedError(this.#settings.path);
     return this.#stream(topic, partition).next;
+  }
+
+  async find(topic: Topic, partition: number, offset: Offset): Promise<BusRecord | undefined> {
+    if (this.#closed) throw closedError(this.#settings.path);
+    const { first, next } = this.#stream(topic, partition);
+    if (!Number.isSafeInteger(offset) || offset < first || offset >= next) return undefined;
+    const [record] = await this.#read(topic, partition, { from: offset, max: 1 });
+    return record;
   }
 
   close(): Promise<void> {
@@ -122,7 +151,8 @@ class EmbeddedBus implements Bus {
   }
 
   async #close(): Promise<void> {
-    // Consumers first: a handler that is just running may still append what it made of its batch.
+    await this.#sweep.stop();
+    // Consumers before appends: a handler that runs may still append what it made of its batch.
     await this.#groups.stop();
     this.#closed = true;
     await this.#appends.settled();
@@ -137,11 +167,18 @@ class EmbeddedBus implements Bus {
     const transfer = chunks.map(({ buffer }) => buffer);
     const answer = await this.#thread.ask({ kind: "append", chunks }, transfer);
     if (answer.kind !== "appended") throw new TypeError(`append answered by ${answer.kind}`);
-    for (const [number, next] of answer.grown) {
-      const { topic, partition } = placeOf(number, this.#settings.partitions);
-      this.#stream(topic, partition).next = next;
+    const { streams, partitions } = this.#settings;
+    for (const [number, extent] of answer.grown) {
+      streams[number] = extent;
+      const { topic, partition } = placeOf(number, partitions);
       this.#groups.appended(topic, partition);
     }
+  }
+
+  async #trim(trim: FileTrim): Promise<void> {
+    const answer = await this.#thread.ask({ kind: "trim", trim });
+    if (answer.kind !== "trimmed") throw new TypeError(`trim answered by ${answer.kind}`);
+    this.#settings.streams[trim.stream] = answer.extent;
   }
 
   async #read(topic: Topic, partition: number, range: ReadRange): Promise<readonly BusRecord[]> {
@@ -152,7 +189,7 @@ class EmbeddedBus implements Bus {
     return answer.chunks.flatMap((chunk) => readFrames(chunk, partitions));
   }
 
-  #stream(topic: Topic, partition: number): { first: Offset; next: Offset } {
+  #stream(topic: Topic, partition: number): StreamExtent {
     const { partitions, streams } = this.#settings;
     checkPartition(topic, partition, partitions);
     const stream = streams[streamOf(topic, partition, partitions)];

@@ -63,6 +63,11 @@ class Group {
     return this.#cursors.get(topic)?.[partition]?.next;
   }
 
+  /** Whether it reads the topic, or has done so since the bus was opened. */
+  knows(topic: Topic): boolean {
+    return this.#cursors.has(topic);
+  }
+
   consumes(topic: Topic): boolean {
     return this.#members.some((member) => member.topics.has(topic));
   }
@@ -176,6 +181,17 @@ export class Groups {
       needed = needed === undefined ? handled : Math.min(needed, handled);
     }
     return needed;
+  }
+
+  /**
+   * The offset up to which every group known since the opening has handled a partition, those that
+   * have stopped included; undefined when other topics have groups and this one has none.
+   */
+  handledBy(topic: Topic, partition: number): Offset | undefined {
+    if (this.#groups.size === 0) return 0; // consumers are still to come
+    const known = [...this.#groups.values()].filter((group) => group.knows(topic));
+    if (known.length === 0) return undefined;
+    return Math.min(...known.map((group) => group.handled(topic, partition) ?? 0));
   }
 
   async stop(): Promise<void> {

@@ -137,6 +137,10 @@ export class Member {
         continue;
       }
       if (!this.#current(fetch)) continue;
+      if (records.length === 0) {
+        this.#pass(fetch.cursor);
+        continue;
+      }
       const handed = records;
       // Read on while the handler works; dropped if the handler rejects or the partition moves.
       ahead = this.#nextFetch({ cursor: fetch.cursor, from: after(fetch, handed) });
@@ -213,9 +217,11 @@ export class Member {
       this.#fault(cursor, new ServiceError(problem));
       return;
     }
-    cursor.next = Math.max(start, source.first(topic, partition));
+    // One that has handled nothing yet begins with what there is, and has lost nothing.
+    cursor.next = start === 0 ? source.first(topic, partition) : start;
     cursor.failures = 0;
     cursor.phase = "ready";
+    this.#pass(cursor);
     this.#group.progressed();
   }
 
@@ -230,6 +236,25 @@ export class Member {
     }
     cursor.next = after(fetch, records);
     cursor.failures = 0;
+    this.#group.progressed();
+  }
+
+  /** Goes on after records that retention has let go unread, and says so. */
+  #pass(cursor: Cursor): void {
+    const { topic, partition, next } = cursor;
+    const { source, onTrouble } = this.#group.settings;
+    const first = source.first(topic, partition);
+    if (next === undefined || next >= first) return;
+    cursor.next = first;
+    const group = this.#group.name;
+    const lost = first - next;
+    const error = new ServiceError({
+      code: "bus-records-lost",
+      place: `${topic}/${partition}, group ${group}`,
+      expected: `the record of offset ${next}`,
+      found: `${first} as the oldest one kept`,
+    });
+    onTrouble({ group, topic, partition, error, retryAfterMs: 0, lost });
     this.#group.progressed();
   }
 

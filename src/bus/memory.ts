@@ -122,9 +122,20 @@ class MemoryBus implements Bus {
     return this.#partitions;
   }
 
+  async first(topic: Topic, partition: number): Promise<Offset> {
+    if (this.#closed) throw closedError("memory bus");
+    return this.#stream(topic, partition).first;
+  }
+
   async end(topic: Topic, partition: number): Promise<Offset> {
     if (this.#closed) throw closedError("memory bus");
     return endOf(this.#stream(topic, partition));
+  }
+
+  async find(topic: Topic, partition: number, offset: Offset): Promise<BusRecord | undefined> {
+    if (this.#closed) throw closedError("memory bus");
+    const { first, records } = this.#stream(topic, partition);
+    return records[offset - first];
   }
 
   close(): Promise<void> {
@@ -149,7 +160,7 @@ class MemoryBus implements Bus {
     // A turn of the event loop per batch: signals and sockets live on during a long replay.
     await new Promise((resolve) => setImmediate(resolve));
     const at = range.from - stream.first;
-    return stream.records.slice(at, at + range.max);
+    return at < 0 ? [] : stream.records.slice(at, at + range.max);
   }
 
   /** Lets go of what every group has handled, and of topics that nobody consumes. */

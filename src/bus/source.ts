@@ -14,8 +14,8 @@ export interface RecordSource {
   /** Offset after the newest record that may be read. */
   end(topic: Topic, partition: number): Offset;
   /**
-   * At least one record when `from` is before the end. Rejects with `bus-corrupt` rather than skip
-   * one.
+   * At least one record when `from` is before the end; none when retention has let that one go.
+   * Rejects with `bus-corrupt` rather than skip one.
    */
   read(topic: Topic, partition: number, range: ReadRange): Promise<readonly BusRecord[]>;
   /** Resolves when every append accepted so far is readable or has failed. */

@@ -7,6 +7,7 @@ import { Command, CommanderError } from "commander";
 import { processEnvironment, readConfig } from "../config/config.ts";
 import { problemLine, ServiceError } from "../error.ts";
 import { demo } from "./demo.ts";
+import { addDlqCommands } from "./dlq.ts";
 import { replayCommand } from "./replay.ts";
 import { rulesTest } from "./rules.ts";
 import { serve } from "./serve.ts";
@@ -77,6 +78,7 @@ function commands(streams: CliStreams, answer: (code: number) => void): Command 
     .action(async ({ withoutRule = [] }: { withoutRule?: string[] }) => {
       answer(await demo({ withoutRules: withoutRule }, streams));
     });
+  addDlqCommands(program, { streams, answer, configOf });
   const rules = program.command("rules").description("work on rules");
   rules
     .command("test")

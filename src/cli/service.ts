@@ -7,6 +7,7 @@ import fastify, { type FastifyInstance } from "fastify";
 import { registerApi } from "../api/api.ts";
 import type { BusTrouble } from "../bus/bus.ts";
 import { openEmbeddedBus } from "../bus/embedded.ts";
+import { retentionOf } from "../bus/retention.ts";
 import { type Clock, minuteMs, secondMs } from "../clock.ts";
 import { collectors } from "../collector/collectors.ts";
 import { registerDoors } from "../collector/receiver.ts";
@@ -54,8 +55,13 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
   try {
     makeDataDir(config.dataDir);
     const trouble = new Trouble(telemetry);
-    const busPath = join(config.dataDir, "bus.db");
-    const bus = await openEmbeddedBus({ path: busPath, clock, onTrouble: (t) => trouble.hear(t) });
+    const { fileBytesMax } = config.bus;
+    const bus = await openEmbeddedBus({
+      ...{ path: join(config.dataDir, "bus.db"), clock, retention: retentionOf(config.bus) },
+      ...(fileBytesMax === undefined ? {} : { fileBytesMax }),
+      onTrouble: (heard) => trouble.hear(heard),
+      onSwept: (swept) => telemetry.log.debug(swept, "retention has swept"),
+    });
     closers.push(() => bus.close());
     const statePath = join(config.dataDir, "state.db");
     const states = openEmbeddedState({ path: statePath });
@@ -169,13 +175,14 @@ async function openHttp({
       .type("application/problem+json")
       .send(JSON.stringify({ title, status }));
   });
-  const accept: Pipeline["accept"] = (intake, feed) => pipeline.accept(intake, feed);
+  const accept: Pipeline["accept"] = (...given) => pipeline.accept(...given);
   await registerDoors(app, { config: config.doors, clock, telemetry, collectors, accept });
   await registerApi(app, {
     ...{ config: config.api, store, telemetry },
     unready: () => (stopping ? ["stopping"] : trouble.reasons()),
     backlog: () => pipeline.backlog(),
     deliveriesOf: (incidentId) => pipeline.deliveriesOf(incidentId),
+    deadLetters: pipeline.deadLetters,
   });
   return app;
 }
@@ -212,6 +219,8 @@ function isLoopback(host: string): boolean {
 class Trouble {
   readonly #telemetry: Telemetry;
   readonly #standing = new Set<string>();
+  /** Told by the next answer of /readyz, and then only in the log and the metrics. */
+  readonly #toldOnce = new Set<string>();
   readonly #break: (reason: string) => void;
   readonly broken: Promise<string>;
 
@@ -222,9 +231,15 @@ class Trouble {
     this.#break = resolve;
   }
 
-  hear({ group, topic, partition, error, retryAfterMs }: BusTrouble): void {
+  hear({ group, topic, partition, error, retryAfterMs, lost }: BusTrouble): void {
     const place = `${group}: ${topic}/${partition}`;
     const reason = shown(error instanceof Error ? error.message : String(error), 300);
+    if (lost !== undefined) {
+      this.#telemetry.emit.evicted({ what: topic, reason: "retention", count: lost });
+      this.#telemetry.log.error({ place, reason, lost }, "records went before they were handled");
+      this.#toldOnce.add(`${place} lost records to retention: ${reason}`);
+      return;
+    }
     this.#telemetry.log.error({ place, reason, retryAfterMs }, "records could not be handled");
     if (retryAfterMs === undefined) this.#standing.add(`${place} stands still: ${reason}`);
     const code = error instanceof ServiceError ? error.problem.code : undefined;
@@ -232,6 +247,8 @@ class Trouble {
   }
 
   reasons(): readonly string[] {
-    return [...this.#standing];
+    const reasons = [...this.#standing, ...this.#toldOnce];
+    this.#toldOnce.clear();
+    return reasons;
   }
 }

@@ -10,7 +10,7 @@ import type { Problem } from "../error.ts";
 import type { Feed } from "../event/event.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { decoded, headerText } from "./body.ts";
-import type { Collector, Intake } from "./collector.ts";
+import type { Collector, Delivery, Intake } from "./collector.ts";
 import { githubSignatureValid, givenTokens, tokenAccepted } from "./credentials.ts";
 import { IntakeLimiter, RecentIds } from "./intake-limits.ts";
 
@@ -54,7 +54,7 @@ export interface DoorsSettings {
    * Resolves once events and rejections are durable. Rejects with `intake-full` when there is no
    * room.
    */
-  readonly accept: (intake: Intake, feed: Feed) => Promise<void>;
+  readonly accept: (intake: Intake, feed: Feed, delivery: Delivery) => Promise<void>;
 }
 
 interface Door {
@@ -160,13 +160,14 @@ async function receive({ door, settings, seen, request, reply }: Received): Prom
   if (door.success !== undefined && body.length === 0) return reply.send(door.success);
   const collector = settings.collectors.get(door.feed);
   if (collector === undefined) throw new Error(`no collector for ${door.feed}`);
-  const intake = collector.read(body, {
+  const delivery: Delivery = {
     receivedAt: settings.clock.now(),
     headers: flatHeaders(request),
     place: `${door.feed} door`,
     ...(facts === "" ? {} : { path: facts }),
-  });
-  await settings.accept(intake, door.feed);
+  };
+  const intake = collector.read(body, delivery);
+  await settings.accept(intake, door.feed, delivery);
   if (id !== undefined) seen.add(id);
   count(settings.telemetry, door.feed, intake);
   const problems = intake.rejections.slice(0, 20).map(({ problem }) => problem);

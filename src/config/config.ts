@@ -8,6 +8,7 @@ import { readFileSync } from "node:fs";
 import { type Static, Type } from "typebox";
 import Value from "typebox/value";
 import { ApiConfig } from "../api/api.ts";
+import { BusConfig } from "../bus/retention.ts";
 import { DoorsConfig } from "../collector/receiver.ts";
 import { EnrichmentConfig } from "../enrichment/enrichment.ts";
 import { ServiceError, shown } from "../error.ts";
@@ -64,6 +65,7 @@ export const Config = Type.Object(
         "An event older than this when it is matched opens an incident but wakes nobody.",
     }),
     doors: DoorsConfig,
+    bus: BusConfig,
     api: ApiConfig,
     enrichment: EnrichmentConfig,
     lineage: LineageConfig,
@@ -130,7 +132,7 @@ function readSettings(path: string): Record<string, unknown> {
  */
 function withDefaults(settings: Record<string, unknown>): unknown {
   const given = Object.entries(settings).filter(([, value]) => value !== null);
-  const sections = { doors: {}, api: {}, enrichment: {}, lineage: {} };
+  const sections = { doors: {}, bus: {}, api: {}, enrichment: {}, lineage: {} };
   const whole = structuredClone({ ...sections, ...Object.fromEntries(given) });
   try {
     return Value.Default(Config, whole);

@@ -10,11 +10,20 @@ import type { BuildFact } from "./build-fact.ts";
 import { factsOf } from "./build-facts.ts";
 import { buildKey } from "./changes.ts";
 import type { RunnerInventory } from "./inventory.ts";
-import { type JoinSources, type Pointers, pointersOf, type Resolution, resolve } from "./join.ts";
+import {
+  isGithub,
+  type JoinSources,
+  type Pointers,
+  pointersOf,
+  type Resolution,
+  resolve,
+} from "./join.ts";
 import { createLeases } from "./leases.ts";
-import { groupKey } from "./records.ts";
+import { couldImprove, isNews } from "./news.ts";
+import type { Said } from "./remembered.ts";
 import { RunBook } from "./run-book.ts";
-import { type Said, Waiting } from "./waiting.ts";
+import { Told } from "./told.ts";
+import { type Memory, Waiting } from "./waiting.ts";
 import { withBuild, withoutBuild } from "./with-build.ts";
 
 /** Whether an event is ready for detection, or waits for its build to become known. */
@@ -22,7 +31,15 @@ export type Joined =
   | { readonly kind: "ready"; readonly event: Event }
   | { readonly kind: "parked"; readonly until: EpochMs };
 
-/** The stage's part that joins; its table of builds and its parked events live in State. */
+/**
+ * The stage's part that joins; its table of builds and the events that wait live in State.
+ *
+ * An event goes on again, under its id, each time a fact makes its answer better. Until its answer
+ * is whole it is remembered durably: while no build is known or a surer one could be; while the
+ * run's trigger, or the pull request of one that has one, is not known; while the job's secrets are
+ * not known, or its id, if any job's was told within the last 24 hours. Where nothing tells those,
+ * waiting for them would fill State with every event.
+ */
 export interface BuildTable {
   /** The facts in an event of the GitHub feeds; [] for all others. Pure. */
   factsOf(event: Event): readonly BuildFact[];
@@ -53,7 +70,10 @@ export interface BuildTableCounts {
   /** Remembered after they went on without a sure build. */
   readonly released: number;
   readonly releasedEvicted: number;
-  /** Remembered after they were joined, for late details. */
+  /** Remembered after they were joined to a build of which more could be told. */
+  readonly incomplete: number;
+  readonly incompleteEvicted: number;
+  /** Remembered for a moment after they were joined, for a better job. */
   readonly recent: number;
   readonly recentEvicted: number;
   /** Events sent on a second time because a later fact said more. */
@@ -73,10 +93,14 @@ export interface BuildTableSettings {
   readonly slackMs?: number;
   /** The most runs, jobs and prepared entries kept together. */
   readonly buildsMax?: number;
-  /** The most events parked; as many are remembered after their release. */
+  /** The most events parked; as many are remembered in each way after they went on. */
   readonly parkedMax?: number;
-  /** How long a released event is remembered for a late fact. */
+  /** How long an event that went on without a whole answer is remembered for a late fact. */
   readonly keepMs?: number;
+  /** How long after its start a job without an end is believed to run. */
+  readonly openJobMs?: number;
+  /** How long after its end a job is blamed for what its runner does; default one hour. */
+  readonly afterJobMs?: number;
 }
 
 /** Feeds whose events come from inside a job and may overtake its webhook. */
@@ -93,6 +117,7 @@ class StoredBuildTable implements BuildTable {
   readonly #waiting: Waiting;
   readonly #waitMs: number;
   readonly #keepMs: number;
+  readonly #told: Told;
   #parkedFull = 0;
   #reEmitted = 0;
 
@@ -104,10 +129,10 @@ class StoredBuildTable implements BuildTable {
     this.#book = new RunBook(state, buildsMax);
     const leases = createLeases(state, buildsMax);
     const slackMs = settings.slackMs ?? 30 * secondMs;
-    this.#sources = { book: this.#book, inventory, leases, slackMs };
-    const limits = { parkedMax, releasedMax: parkedMax, recentMax: parkedMax };
-    const keysOf = (event: Event): readonly string[] => this.#pointersOf(event).keys;
-    this.#waiting = new Waiting({ state, limits, slackMs, keysOf });
+    const { openJobMs = 6 * hourMs, afterJobMs = hourMs } = settings;
+    this.#sources = { book: this.#book, inventory, leases, slackMs, openJobMs, afterJobMs };
+    this.#waiting = new Waiting({ state, max: parkedMax, slackMs });
+    this.#told = new Told(state);
   }
 
   factsOf(event: Event): readonly BuildFact[] {
@@ -116,12 +141,13 @@ class StoredBuildTable implements BuildTable {
 
   learn(fact: BuildFact, now: EpochMs): readonly Event[] {
     this.#waiting.expire(now);
+    this.#told.learn(fact, now);
     const changes = this.#book.learn(fact);
     const emitted: Event[] = [];
     for (const waiter of this.#waiting.under(changes)) {
       const pointers = this.#pointersOf(waiter.event);
       const resolution = resolve(waiter.event, pointers, this.#sources);
-      if (!isNews(waiter.said, resolution)) continue;
+      if (!isNews(waiter, resolution)) continue;
       emitted.push(this.#emit(waiter.event, { pointers, resolution, now }));
       if (waiter.said !== undefined) this.#reEmitted += 1;
     }
@@ -140,7 +166,7 @@ class StoredBuildTable implements BuildTable {
     const found = { pointers, resolution, now };
     if (!waits) return { kind: "ready", event: this.#emit(event, found) };
     const until = now + this.#waitMs;
-    if (this.#waiting.park({ event, until }, keys)) return { kind: "parked", until };
+    if (this.#waiting.park({ event, until, keys })) return { kind: "parked", until };
     this.#parkedFull += 1;
     return { kind: "ready", event: this.#emit(event, found) };
   }
@@ -176,20 +202,27 @@ class StoredBuildTable implements BuildTable {
 
   /** The event as it goes on, remembered where a later fact could say more. */
   #emit(event: Event, { pointers, resolution, now }: Found): Event {
-    const { build, join, settled } = resolution;
-    this.#waiting.forget(event.id);
-    if (runtimeFeeds.has(event.feed) && pointers.keys.length > 0) {
+    const { build, join } = resolution;
+    const memory = pointers.keys.length > 0 ? this.#memoryFor(event, resolution, now) : undefined;
+    if (memory === undefined) {
+      this.#waiting.forget(event.id);
+    } else {
       const said: Said = build === undefined ? { join } : { build, join };
       // A fact about the job or its run changes the build, whatever the event was found by.
       const keys = build === undefined ? pointers.keys : [...pointers.keys, buildKey(build)];
-      if (!settled) {
-        this.#waiting.release({ event, until: now + this.#keepMs, said }, keys);
-      } else {
-        this.#waiting.remember({ event, until: now + this.#waitMs, said }, keys);
-      }
+      const until = now + (memory === "recent" ? this.#waitMs : this.#keepMs);
+      this.#waiting.remember(memory, { event, until, keys, said });
     }
     if (build === undefined) return withoutBuild(event, join.candidates);
     return withBuild(event, build, join);
+  }
+
+  #memoryFor(event: Event, resolution: Resolution, now: EpochMs): Memory | undefined {
+    const runtime = runtimeFeeds.has(event.feed);
+    if (!runtime && !isGithub(event)) return undefined;
+    if (!resolution.settled) return "released";
+    if (couldImprove(event, resolution, this.#told.at(now))) return "incomplete";
+    return runtime ? "recent" : undefined;
   }
 }
 
@@ -198,27 +231,4 @@ interface Found {
   readonly pointers: Pointers;
   readonly resolution: Resolution;
   readonly now: EpochMs;
-}
-
-const confidences = ["none", "after-job", "likely", "exact"];
-
-/**
- * Whether a resolution says more than what was said: a build, a surer one, another one, or a
- * missing detail.
- */
-function isNews(said: Said | undefined, resolution: Resolution): boolean {
-  const { build, join, settled } = resolution;
-  if (build === undefined) return false;
-  if (said === undefined) return settled;
-  if (said.build === undefined) return true;
-  const surer = confidences.indexOf(join.confidence) - confidences.indexOf(said.join.confidence);
-  if (surer !== 0) return surer > 0;
-  const old = said.build;
-  if (groupKey(old) !== groupKey(build) || old.runAttempt !== build.runAttempt) return true;
-  return (
-    old.job !== build.job ||
-    (old.secretsPassed === undefined && build.secretsPassed !== undefined) ||
-    (old.trigger === undefined && build.trigger !== undefined) ||
-    (!old.fork && build.fork)
-  );
 }

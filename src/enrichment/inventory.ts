@@ -28,13 +28,31 @@ export const EnrichmentConfig = Type.Object(
       default: 20_000,
       minimum: 1,
       description:
-        "The most events that wait at once; those beyond it go on and are enriched later.",
+        "The most events that wait at once; those beyond it go on and are enriched later. As " +
+        "many are kept after they went on, the newest.",
     }),
     keepHours: Type.Integer({
       default: 24,
       minimum: 1,
       maximum: 168,
-      description: "How long an event that went on without its build is kept for a late fact.",
+      description:
+        "How long an event that went on without all of its build is kept for a late fact.",
+    }),
+    openJobHours: Type.Integer({
+      default: 6,
+      minimum: 1,
+      maximum: 720,
+      description:
+        "How long after its start a job whose end was never told is believed to run; later its " +
+        "runner's events wait first.",
+    }),
+    afterJobMinutes: Type.Integer({
+      default: 60,
+      minimum: 0,
+      maximum: 1_440,
+      description:
+        "How long after its end a job is blamed for what its runner does; later the job is only " +
+        "named as one it could be.",
     }),
     runners: Type.Array(
       Type.Object(

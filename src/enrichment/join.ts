@@ -28,6 +28,9 @@ export interface JoinSources {
   readonly inventory: RunnerInventory;
   readonly leases: Leases;
   readonly slackMs: number;
+  /** How long after its start a job without an end is believed to run. */
+  readonly openJobMs: number;
+  readonly afterJobMs: number;
 }
 
 /** One way an event points at runners. */
@@ -58,7 +61,8 @@ export interface Pointers {
 
 export function pointersOf(event: Event, sources: JoinSources): Pointers {
   const { jobId, runId } = event.join;
-  const routes = routesOf(event, sources);
+  // An audit entry's address is a person's, and a webhook names its run: the ids say it all.
+  const routes = isGithub(event) ? [] : routesOf(event, sources);
   const keys = routes.flatMap((route) => route.readings.map(readingKey));
   if (jobId !== undefined) keys.push(`job:${jobId}`);
   if (runId !== undefined) keys.push(`run:${runId}`);
@@ -91,8 +95,6 @@ function* resolutions(
   const { jobId, runId } = event.join;
   if (jobId !== undefined) yield byJobId(event, sources, jobId);
   if (runId !== undefined) yield byRunId(event, sources, runId);
-  // An audit entry's address is a person's, and a webhook names its run: the ids say it all.
-  if (isGithub(event)) return;
   for (const route of routes) yield byRunner(event, sources, route);
 }
 
@@ -110,14 +112,18 @@ function byRunId(event: Event, sources: JoinSources, runId: string): Resolution 
   const { book, slackMs } = sources;
   const run = attemptOf(event, preferredRuns(event, book.runsOfRunId(runId)));
   if (run === undefined) return unknown;
-  const join: BuildJoin = { method: "run-id", confidence: "exact", candidates: [] };
+  // Begun after the event: an earlier attempt may not have been told yet.
+  const begun = (run.cells.startedAt?.[0] ?? 0) <= event.occurredAt + slackMs;
+  const sure = begun || event.join.runAttempt !== undefined ? "exact" : "likely";
+  const join: BuildJoin = { method: "run-id", confidence: sure, candidates: [] };
   const whole: Resolution = { build: book.buildOfRun(run), join, settled: true };
   const jobs = namedJobs(event, book.jobsOfRun(run));
   // What GitHub says of a run is about the run, unless it names the job.
   if (isGithub(event)) return oneOf(event, jobs, join) ?? whole;
-  const picked = pickJob(jobs, event.occurredAt, slackMs);
+  const picked = pickJob(jobs, event.occurredAt, sources);
   if (picked.kind === "one" || picked.kind === "boundary") {
-    return found(picked.view, event.occurredAt, join);
+    const confidence = picked.overdue ? "likely" : sure;
+    return found(picked.view, event.occurredAt, { ...join, confidence });
   }
   if (picked.kind === "after" && jobs.length === 1) {
     return found(picked.view, event.occurredAt, { ...join, confidence: "likely" });
@@ -128,7 +134,8 @@ function byRunId(event: Event, sources: JoinSources, runId: string): Resolution 
   return { ...whole, join: { ...join, candidates }, settled: several };
 }
 
-function isGithub(event: Event): boolean {
+/** Whether the event is GitHub's own word about a run. */
+export function isGithub(event: Event): boolean {
   return event.feed === "github-webhook" || event.feed === "github-audit";
 }
 
@@ -207,17 +214,18 @@ function exactly(runner: string): PodReading {
   return { key: runner.toLowerCase(), cut: false };
 }
 
-function byRunner(event: Event, { book, slackMs }: JoinSources, route: Route): Resolution {
+function byRunner(event: Event, sources: JoinSources, route: Route): Resolution {
+  const { book, slackMs } = sources;
   const found = book.runners.tracksOf(route.readings);
   // An exact name outweighs a cut one, but two runners on one machine are both meant.
   const tracks = route.method === "pod" ? found.slice(0, 1) : found;
   const time = event.occurredAt;
   const all = tracks.map(({ timeline }) => timeline);
-  const picked = pickAround(time, aroundIn(all, time, slackMs));
+  const picked = pickAround(time, aroundIn(all, time, slackMs), sources);
   // Several answers: what the event says of its repository may leave one.
   const fewer = picked.kind === "many" ? narrowedTo(tracks, hintOf(event)) : undefined;
   if (fewer === undefined) return judged(event, route, picked);
-  return judged(event, route, pickAround(time, aroundIn(fewer, time, slackMs)));
+  return judged(event, route, pickAround(time, aroundIn(fewer, time, slackMs), sources));
 }
 
 function judged(event: Event, route: Route, picked: Picked): Resolution {
@@ -228,12 +236,17 @@ function judged(event: Event, route: Route, picked: Picked): Resolution {
     case "many":
       return ambiguous(picked.views);
     case "one": {
-      const confidence = picked.near || leased ? "likely" : "exact";
-      return found(picked.view, event.occurredAt, { method, confidence, candidates: [] });
+      const { overdue, view } = picked;
+      const confidence = picked.near || leased || overdue ? "likely" : "exact";
+      const join: BuildJoin = { method, confidence, candidates: [] };
+      // The word of its end may be lost, and that of the next job on its way.
+      return { ...found(view, event.occurredAt, join), settled: ephemeral || !overdue };
     }
     case "boundary": {
+      const { overdue, view } = picked;
       const candidates = candidatesOf(picked.others);
-      return found(picked.view, event.occurredAt, { method, confidence: "likely", candidates });
+      const join: BuildJoin = { method, confidence: "likely", candidates };
+      return { ...found(view, event.occurredAt, join), settled: ephemeral || !overdue };
     }
     case "after": {
       if (leased && !picked.near) return unknown;

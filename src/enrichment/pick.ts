@@ -8,11 +8,21 @@ import { byStart, type JobView, sameRunner, type Window, windowOf } from "./wind
 
 /**
  * What the time says. `after` is the last job that ended before it; `near` when within the slack of
- * its end.
+ * its end. `overdue`: nothing told the job's end, and it should be over.
  */
 export type Picked =
-  | { readonly kind: "one"; readonly view: JobView; readonly near: boolean }
-  | { readonly kind: "boundary"; readonly view: JobView; readonly others: readonly JobView[] }
+  | {
+      readonly kind: "one";
+      readonly view: JobView;
+      readonly near: boolean;
+      readonly overdue: boolean;
+    }
+  | {
+      readonly kind: "boundary";
+      readonly view: JobView;
+      readonly overdue: boolean;
+      readonly others: readonly JobView[];
+    }
   | {
       readonly kind: "after";
       readonly view: JobView;
@@ -26,43 +36,82 @@ export type Picked =
 export interface Around {
   /** Those that hold the moment, or miss it by no more than the slack. */
   near(): readonly Window[];
-  /** Those that ended before it; asked only when none is near. */
+  /** Those that ended before it; asked only when none is near, or one is overdue. */
   ended(): readonly Window[];
 }
 
+/** How far activity may lie outside a job, and how long a job without an end is believed in. */
+export interface Limits {
+  readonly slackMs: number;
+  readonly openJobMs: number;
+  /** How long after its end a job is still blamed; later it is one that could have been. */
+  readonly afterJobMs: number;
+}
+
 /** Chooses by time among the jobs of one run. */
-export function pickJob(views: readonly JobView[], time: EpochMs, slackMs: number): Picked {
+export function pickJob(views: readonly JobView[], time: EpochMs, limits: Limits): Picked {
+  const { slackMs } = limits;
   const windows = windowsOf(views);
-  return pickAround(time, {
+  const around: Around = {
     near: () => windows.filter(({ from, to }) => from - slackMs <= time && time < to + slackMs),
     ended: () => windows.filter(({ to }) => to <= time),
-  });
+  };
+  return pickAround(time, around, limits);
 }
 
 /** Chooses by time among jobs of the same runner or of runners that could be meant. */
-export function pickAround(time: EpochMs, around: Around): Picked {
-  const near = around.near();
+export function pickAround(
+  time: EpochMs,
+  around: Around,
+  { openJobMs, afterJobMs }: Omit<Limits, "slackMs">,
+): Picked {
+  const isOverdue = ({ open, from }: Window): boolean => open && time - from > openJobMs;
+  const all = around.near();
+  const near = all.some(isOverdue) ? withoutLost(all, { time, around, isOverdue }) : all;
   const inside = near.filter(({ from, to }) => from <= time && time < to);
   const [only, ...more] = inside;
-  if (only !== undefined && more.length === 0) return { kind: "one", view: only.view, near: false };
-  if (only !== undefined) return pickBoundary(inside);
+  if (only !== undefined && more.length === 0) {
+    return { kind: "one", view: only.view, near: false, overdue: isOverdue(only) };
+  }
+  if (only !== undefined) return pickBoundary(inside, isOverdue);
   const [nearest] = near;
-  if (nearest === undefined) return pickEnded(around.ended());
+  if (nearest === undefined) return pickEnded(around.ended(), time - afterJobMs);
   if (near.length > 1) return { kind: "many", views: near.map(({ view }) => view) };
   const { view } = nearest;
-  if (time < nearest.from) return { kind: "one", view, near: true };
+  if (time < nearest.from) return { kind: "one", view, near: true, overdue: false };
   return { kind: "after", view, near: true, others: [] };
 }
 
 /**
- * Activity after a job is the last job's. A machine that registers anew for each job changes its
+ * Without the overdue jobs whose runner has begun another since: a runner of that name, even if it
+ * registered anew, runs one job at a time.
+ */
+function withoutLost(
+  near: readonly Window[],
+  about: {
+    readonly time: EpochMs;
+    readonly around: Around;
+    readonly isOverdue: (window: Window) => boolean;
+  },
+): readonly Window[] {
+  const begun = [...near, ...about.around.ended()].filter(({ from }) => from <= about.time);
+  return near.filter((window) => {
+    if (!about.isOverdue(window) || window.scope === undefined) return true;
+    return !begun.some(({ scope, from }) => scope === window.scope && from > window.from);
+  });
+}
+
+/**
+ * Activity after a job is the last job's, unless that ended before `since`: then it is only one
+ * that could have left something behind. A machine that registers anew for each job changes its
  * runner id.
  */
-function pickEnded(windows: readonly Window[]): Picked {
+function pickEnded(windows: readonly Window[], since: EpochMs): Picked {
   const ended = lastOfEachRunner(windows);
   const views = ended.map(({ view }) => view);
   const last = ended.at(-1);
   if (last === undefined) return { kind: "none" };
+  if (last.to < since) return { kind: "many", views };
   if (ended.some(({ owner }) => owner !== last.owner)) return { kind: "many", views };
   return { kind: "after", view: last.view, near: false, others: views.slice(0, -1) };
 }
@@ -72,14 +121,14 @@ function pickEnded(windows: readonly Window[]): Picked {
  * touch in a second, and then the job that started later has it. Windows of two runners are two
  * answers.
  */
-function pickBoundary(inside: readonly Window[]): Picked {
+function pickBoundary(inside: readonly Window[], isOverdue: (window: Window) => boolean): Picked {
   const latest = lastOfEachRunner(inside);
   const [one] = latest;
   if (one === undefined || latest.length > 1) {
     return { kind: "many", views: inside.map(({ view }) => view) };
   }
   const others = inside.filter((window) => window !== one).map(({ view }) => view);
-  return { kind: "boundary", view: one.view, others };
+  return { kind: "boundary", view: one.view, overdue: isOverdue(one), others };
 }
 
 function windowsOf(views: readonly JobView[]): readonly Window[] {

@@ -1,92 +1,75 @@
 /**
- * @module Events that wait for a fact: parked before detection, released without a build, or joined
- * a moment ago.
+ * @module Events that wait for a fact: parked before detection, released without a build, joined
+ * with an answer that could become better, or joined a moment ago.
  */
 
 import type { EpochMs } from "../clock.ts";
-import type { BuildContext, BuildJoin } from "../event/build.ts";
 import type { Event } from "../event/event.ts";
 import type { State, StateTable } from "../state/state.ts";
-import { buildKey, type Changes } from "./changes.ts";
+import type { Changes } from "./changes.ts";
+import { memoryTable, Remembered, type Waiter } from "./remembered.ts";
 import { WaitingIndex } from "./waiting-index.ts";
 
-/** What was last said about an event that has gone on. */
-export interface Said {
-  readonly build?: BuildContext;
-  readonly join: BuildJoin;
-}
-
-/** The event as it came, without a build. `said` is absent while it is parked. */
-export interface Waiter {
-  readonly event: Event;
-  /** Parked: when it goes on. Released or recent: when it is forgotten. */
-  readonly until: EpochMs;
-  readonly said?: Said;
-}
-
-export interface WaitingLimits {
-  readonly parkedMax: number;
-  readonly releasedMax: number;
-  readonly recentMax: number;
-}
+/**
+ * Where an event that has gone on is remembered: `released` has no build or one that is not
+ * settled, `incomplete` a settled one that could become surer or fuller, `recent` a whole one.
+ */
+export type Memory = "released" | "incomplete" | "recent";
 
 export interface WaitingSettings {
   readonly state: State;
-  readonly limits: WaitingLimits;
+  /** The most events parked, and as many of each memory. */
+  readonly max: number;
   /** How far outside a job its activity may lie. */
   readonly slackMs: number;
-  /** The keys an event waits under, for those kept in `state`. */
-  readonly keysOf: (event: Event) => readonly string[];
+}
+
+export interface WaitingCounts {
+  readonly parked: number;
+  readonly released: number;
+  readonly releasedEvicted: number;
+  readonly incomplete: number;
+  readonly incompleteEvicted: number;
+  readonly recent: number;
+  readonly recentEvicted: number;
 }
 
 /**
- * Parked and released events live in State. Recent ones, already joined, are in memory only: a
- * restart forgets them, and then a detail that comes late (the secrets passed) is not added to
- * them.
+ * Parked, released and incomplete events live in State. Recent ones are in memory only: they cost
+ * State nothing, and a restart forgets them. What that can lose is a better job: the runner's next,
+ * begun before the event, whose webhook comes after the restart.
  */
 export class Waiting {
   readonly #parked: StateTable<Waiter>;
-  readonly #released: StateTable<Waiter>;
-  readonly #recent = new Map<string, Waiter>();
-  readonly #limits: WaitingLimits;
+  readonly #memories: Readonly<Record<Memory, Remembered>>;
+  readonly #max: number;
   readonly #index: WaitingIndex;
-  /** Ids in the order they were released: the first is forgotten first. */
-  readonly #releasedOrder = new Set<string>();
   #nextDue: EpochMs | undefined;
   #stale = true;
-  #releasedEvicted = 0;
-  #recentEvicted = 0;
 
-  constructor({ state, limits, slackMs, keysOf }: WaitingSettings) {
-    this.#limits = limits;
+  constructor({ state, max, slackMs }: WaitingSettings) {
+    this.#max = max;
     this.#index = new WaitingIndex(slackMs);
     this.#parked = state.table("parked");
-    this.#released = state.table("released");
-    const released = [...this.#released.entries()].sort(([a, left], [b, right]) => {
-      return left.until - right.until || (a < b ? -1 : 1);
-    });
-    for (const [id, waiter] of released) {
-      this.#releasedOrder.add(id);
-      const build = waiter.said?.build;
-      const ofBuild = build === undefined ? [] : [buildKey(build)];
-      this.#index.add(waiter.event, [...keysOf(waiter.event), ...ofBuild]);
+    const released = new Remembered(state.table("released"), max);
+    const incomplete = new Remembered(state.table("incomplete"), max);
+    this.#memories = { released, incomplete, recent: new Remembered(memoryTable(), max) };
+    const parked = [...this.#parked.entries()].map(([, waiter]) => waiter);
+    for (const { event, keys } of [...released.all(), ...incomplete.all(), ...parked]) {
+      this.#index.add(event, keys);
     }
-    for (const [, { event }] of this.#parked.entries()) this.#index.add(event, keysOf(event));
   }
 
-  get counts(): {
-    readonly parked: number;
-    readonly released: number;
-    readonly recent: number;
-    readonly releasedEvicted: number;
-    readonly recentEvicted: number;
-  } {
+  get counts(): WaitingCounts {
+    const { released, incomplete, recent } = this.#memories;
     return {
       parked: this.#parked.size,
-      released: this.#released.size,
-      recent: this.#recent.size,
-      releasedEvicted: this.#releasedEvicted,
-      recentEvicted: this.#recentEvicted,
+      released: released.size,
+      releasedEvicted: released.evicted,
+      incomplete: incomplete.size,
+      incompleteEvicted: incomplete.evicted,
+      recent: recent.size,
+      recentEvicted: recent.evicted,
     };
   }
 
@@ -95,59 +78,54 @@ export class Waiting {
   }
 
   /** False when no more events may be parked. */
-  park(waiter: Waiter, keys: readonly string[]): boolean {
-    if (this.#parked.size >= this.#limits.parkedMax) return false;
+  park(waiter: Waiter): boolean {
+    if (this.#parked.size >= this.#max) return false;
     const { id } = waiter.event;
     this.forget(id);
     this.#parked.put(id, waiter);
-    this.#index.add(waiter.event, keys);
+    this.#index.add(waiter.event, waiter.keys);
     if (!this.#stale && (this.#nextDue === undefined || waiter.until < this.#nextDue)) {
       this.#nextDue = waiter.until;
     }
     return true;
   }
 
-  /** Remembers an event that went on without a build, or with an unsure one. */
-  release(waiter: Waiter, keys: readonly string[]): void {
+  /** Remembers an event that went on; its time in State begins the first time only. */
+  remember(memory: Memory, waiter: Waiter): void {
     const { id } = waiter.event;
-    this.forget(id);
-    this.#released.put(id, waiter);
-    this.#releasedOrder.add(id);
-    this.#index.add(waiter.event, keys);
-    for (const oldest of this.#releasedOrder) {
-      if (this.#released.size <= this.#limits.releasedMax) break;
-      this.forget(oldest);
-      this.#releasedEvicted += 1;
+    const { released, incomplete } = this.#memories;
+    const since = memory === "recent" ? undefined : (released.get(id) ?? incomplete.get(id));
+    const into = this.#memories[memory];
+    this.forget(id, into);
+    this.#index.add(waiter.event, waiter.keys);
+    const kept = since === undefined ? waiter : { ...waiter, until: since.until };
+    for (const oldest of into.put(kept)) {
+      this.#index.remove(oldest);
     }
   }
 
-  /** Remembers for a moment an event that was joined, for details that come late. */
-  remember(waiter: Waiter, keys: readonly string[]): void {
-    const { id } = waiter.event;
-    this.forget(id);
-    this.#recent.set(id, waiter);
-    this.#index.add(waiter.event, keys);
-    for (const oldest of this.#recent.keys()) {
-      if (this.#recent.size <= this.#limits.recentMax) break;
-      this.forget(oldest);
-      this.#recentEvicted += 1;
-    }
-  }
-
-  forget(id: string): void {
+  /** Forgets the event everywhere, but leaves its place in `kept`. */
+  forget(id: string, kept?: Remembered): void {
     this.#index.remove(id);
     if (this.#parked.get(id) !== undefined) {
       this.#parked.delete(id);
       this.#stale = true;
     }
-    if (this.#releasedOrder.delete(id)) this.#released.delete(id);
-    this.#recent.delete(id);
+    const { released, incomplete, recent } = this.#memories;
+    if (released !== kept) released.delete(id);
+    if (incomplete !== kept) incomplete.delete(id);
+    if (recent !== kept) recent.delete(id);
   }
 
   /** Events that may have another answer after these changes, in order of event time. */
   under(changes: Changes): readonly Waiter[] {
+    const { released, incomplete, recent } = this.#memories;
     return [...this.#index.under(changes)]
-      .flatMap((id) => this.#parked.get(id) ?? this.#released.get(id) ?? this.#recent.get(id) ?? [])
+      .flatMap((id): Waiter | readonly [] => {
+        return (
+          this.#parked.get(id) ?? released.get(id) ?? incomplete.get(id) ?? recent.get(id) ?? []
+        );
+      })
       .sort((a, b) => byTime(a.event, b.event));
   }
 
@@ -174,17 +152,12 @@ export class Waiting {
     return this.#nextDue;
   }
 
-  /** Forgets released and recent events whose time is over. */
+  /** Forgets events that have gone on and whose time is over. */
   expire(now: EpochMs): void {
-    for (const [id, waiter] of this.#recent) {
-      if (waiter.until > now) break;
-      this.forget(id);
-    }
-    for (const id of this.#releasedOrder) {
-      const waiter = this.#released.get(id);
-      if (waiter !== undefined && waiter.until > now) break;
-      this.forget(id);
-    }
+    const { released, incomplete, recent } = this.#memories;
+    for (const id of released.expire(now)) this.#index.remove(id);
+    for (const id of incomplete.expire(now)) this.#index.remove(id);
+    for (const id of recent.expire(now)) this.#index.remove(id);
   }
 }
 

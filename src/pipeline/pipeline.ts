@@ -5,8 +5,9 @@
 
 import { createAlerts, type Notice } from "../alert/alert.ts";
 import { type Bus, topics } from "../bus/bus.ts";
-import { type Clock, dayMs, hourMs, secondMs } from "../clock.ts";
-import type { Intake } from "../collector/collector.ts";
+import { type Clock, dayMs, hourMs, minuteMs, secondMs } from "../clock.ts";
+import type { Collector, Delivery, Intake } from "../collector/collector.ts";
+import { collectors } from "../collector/collectors.ts";
 import { createCorrelation, createRouter } from "../correlation/correlation.ts";
 import { createDetection, type Ruleset } from "../detection/detection.ts";
 import {
@@ -29,6 +30,7 @@ import { createDelivery, type DeliveryChain, type Sink } from "../sink/sink.ts";
 import type { State, StateStore } from "../state/state.ts";
 import type { Store } from "../store/store.ts";
 import type { Telemetry } from "../telemetry.ts";
+import { type DeadLetters, openDeadLetters } from "./dead-letters.ts";
 import { deadLetterRecord, eventRecord } from "./records.ts";
 import { type Stage, StageRunner } from "./stage.ts";
 import {
@@ -53,6 +55,8 @@ export interface PipelineSettings {
   readonly pageAgeMaxMs: number;
   /** How much later than its neighbours a match may arrive and still count in its window. */
   readonly latenessMs: number;
+  /** What reads a dead letter again; all known ones when absent. */
+  readonly collectors?: ReadonlyMap<Feed, Collector>;
 }
 
 /** Every stage of one process. */
@@ -61,18 +65,23 @@ export class Pipeline {
   readonly #runners: readonly StageRunner[];
   readonly #delivery: DeliveryChain;
   readonly #placeKey: PlaceKey;
+  /** What could not be read, to be looked at, read again or dropped. */
+  readonly deadLetters: DeadLetters;
 
   constructor(settings: PipelineSettings) {
     this.#settings = settings;
     this.#placeKey = createPlaceKey(settings.enrichment.runners);
     const deliver = this.#deliver();
     this.#delivery = deliver.delivery;
+    const letters = openDeadLetters({ collectors, ...settings, placeKey: this.#placeKey });
+    this.deadLetters = letters.deadLetters;
     this.#runners = [
       this.#detect(),
       this.#correlate(),
       this.#notify(),
       deliver.runner,
       this.#runner("store", () => createStoreStage(settings.store)),
+      letters.runner,
     ];
   }
 
@@ -83,9 +92,14 @@ export class Pipeline {
 
   /**
    * Resolves once everything in it is durable: events on the bus, rejections in the dead letters.
+   * With its delivery a rejection can be read again later.
    */
-  async accept(intake: Intake, feed: Feed | undefined): Promise<void> {
-    const letters = intake.rejections.map((rejection) => deadLetterRecord(rejection, feed));
+  async accept(intake: Intake, feed: Feed | undefined, delivery?: Delivery): Promise<void> {
+    const origin = {
+      ...(feed === undefined ? {} : { feed }),
+      ...(delivery === undefined ? {} : { delivery }),
+    };
+    const letters = intake.rejections.map((rejection) => deadLetterRecord(rejection, origin));
     const records = [
       ...intake.events.map((event) => eventRecord(event, this.#placeKey(event))),
       ...letters,
@@ -218,6 +232,8 @@ function buildTable(state: State, config: EnrichmentConfig): BuildTable {
     buildsMax: config.buildsMax,
     parkedMax: config.parkedMax,
     keepMs: config.keepHours * hourMs,
+    openJobMs: config.openJobHours * hourMs,
+    afterJobMs: config.afterJobMinutes * minuteMs,
   });
 }
 

@@ -1,8 +1,8 @@
 /** @module What the topics hold: values to bytes and back, versioned, each topic its own type. */
 
 import type { Notice } from "../alert/alert.ts";
-import type { BusRecord, NewRecord, Topic } from "../bus/bus.ts";
-import type { Rejection } from "../collector/collector.ts";
+import type { BusRecord, NewRecord, Offset, Topic } from "../bus/bus.ts";
+import type { Delivery, Rejection } from "../collector/collector.ts";
 import type { RoutedMatch } from "../correlation/correlation.ts";
 import type { Match } from "../detection/detection.ts";
 import type { BuildFact } from "../enrichment/enrichment.ts";
@@ -12,12 +12,29 @@ import type { Event, Feed } from "../event/event.ts";
 import type { LineageFact } from "../lineage/lineage.ts";
 import type { StoreDocument } from "../store/store.ts";
 
-/** A record nobody could read or apply: why, and its bytes as text. */
-export interface DeadLetter {
+/** A record nobody could read or apply: why, its bytes as text, and what it takes to try again. */
+export interface DeadLetter extends LetterOrigin {
   readonly problem: Problem;
   readonly raw: string;
-  readonly feed?: Feed;
 }
+
+/** Where a letter comes from: a delivery of a feed, or a record of the bus. */
+export interface LetterOrigin {
+  readonly feed?: Feed;
+  /** Without credentials: of the headers only those that say what the body is. */
+  readonly delivery?: Delivery;
+  readonly record?: RecordPlace;
+}
+
+export interface RecordPlace {
+  readonly topic: Topic;
+  readonly partition: number;
+  readonly offset: Offset;
+  readonly key: string;
+}
+
+/** A letter must itself fit on the bus; the whole record stays at its place while that is kept. */
+const letterBytesMax = 8 * 1024 * 1024;
 
 interface TopicValues {
   builds: BuildFact;
@@ -68,9 +85,34 @@ export function documentRecord(document: StoreDocument): NewRecord {
   return record("documents", document.id, document);
 }
 
-export function deadLetterRecord(rejection: Rejection, feed?: Feed): NewRecord {
-  const letter = feed === undefined ? rejection : { ...rejection, feed };
-  return record("dead-letters", rejection.problem.code, letter);
+export function deadLetterRecord(rejection: Rejection, origin: LetterOrigin = {}): NewRecord {
+  const { delivery, ...rest } = origin;
+  const kept = delivery === undefined ? {} : { delivery: withoutSecrets(delivery) };
+  return record("dead-letters", rejection.problem.code, { ...rejection, ...rest, ...kept });
+}
+
+/** A record of the bus that its stage could not read or apply. */
+export function setAsideRecord(from: BusRecord, problem: Problem): NewRecord {
+  const { topic, partition, offset, key, value } = from;
+  const kept = value.subarray(0, letterBytesMax);
+  const raw = Buffer.from(kept.buffer, kept.byteOffset, kept.byteLength).toString("utf8");
+  return deadLetterRecord({ problem, raw }, { record: { topic, partition, offset, key } });
+}
+
+/** What a stage decided and the bus will never take, cut to what a dead letter holds. */
+export function oversizedRecord({ topic, key, value }: NewRecord, found: string): NewRecord {
+  const raw = Buffer.from(value).subarray(0, letterBytesMax).toString("utf8");
+  const expected = "a record that the bus can take";
+  return deadLetterRecord({
+    problem: { code: "body-too-large", place: `${topic} ${shown(key)}`, expected, found },
+    raw,
+  });
+}
+
+/** Named, not filtered: a header that nobody thought of may hold a credential. */
+function withoutSecrets(delivery: Delivery): Delivery {
+  const named = Object.entries(delivery.headers).filter(([name]) => name.startsWith("x-github-"));
+  return { ...delivery, headers: Object.fromEntries(named) };
 }
 
 /** `events/0/12`: where a record stands, for problems and logs. */

@@ -8,7 +8,8 @@ import type { Clock, EpochMs } from "../clock.ts";
 import { ServiceError, shown, UnavailableError } from "../error.ts";
 import type { State } from "../state/state.ts";
 import type { Telemetry } from "../telemetry.ts";
-import { deadLetterRecord, recordPlace } from "./records.ts";
+import { Outgoing } from "./outgoing.ts";
+import { recordPlace, setAsideRecord } from "./records.ts";
 
 /**
  * One step of the journey. It keeps what it remembers in its State alone (and in indexes it can
@@ -38,10 +39,6 @@ export interface StageRunnerSettings {
 }
 
 /**
- * A dead letter must itself fit on the bus; the whole record stays at the place its problem names.
- */
-const letterBytesMax = 8 * 1024 * 1024;
-/**
  * At least a little later, so that a stage that is always due cannot spin; longer after a failure.
  */
 const tickMsMin = 20;
@@ -55,6 +52,7 @@ function isUnavailable(error: unknown): boolean {
 /** Runs one stage over its topics, one batch at a time. */
 export class StageRunner {
   readonly #settings: StageRunnerSettings;
+  readonly #outgoing: Outgoing;
   #stage: Stage;
   #consumer: Consumer | undefined;
   /** The tail of the queue of turns: batches, ticks and changes never overlap. */
@@ -65,6 +63,7 @@ export class StageRunner {
 
   constructor(settings: StageRunnerSettings) {
     this.#settings = settings;
+    this.#outgoing = new Outgoing(settings.state, settings.bus);
     this.#stage = settings.make();
   }
 
@@ -74,6 +73,8 @@ export class StageRunner {
 
   async start(): Promise<void> {
     const { name, bus, state } = this.#settings;
+    // What an earlier process decided last; if the bus is full, the timer tries again.
+    await this.#exclusive(() => this.#outgoing.flush()).catch(() => undefined);
     this.#consumer = await bus.consume(
       { group: name, topics: this.#stage.topics, batchMax: 500 },
       {
@@ -115,13 +116,16 @@ export class StageRunner {
     return this.#exclusive(() => this.#tick());
   }
 
-  /** Records on the bus that this stage has not applied yet. */
+  /** Records on the bus that this stage has not applied yet, and decisions not yet on it. */
   async backlog(): Promise<number> {
     const { bus, state } = this.#settings;
-    let count = 0;
+    let count = this.#outgoing.size;
     for (const topic of this.#stage.topics) {
       for (let partition = 0; partition < bus.partitions(topic); partition += 1) {
-        count += (await bus.end(topic, partition)) - state.position(topic, partition);
+        // What retention let go is no longer waited for.
+        const first = await bus.first(topic, partition);
+        const from = Math.max(first, state.position(topic, partition));
+        count += (await bus.end(topic, partition)) - from;
       }
     }
     return count;
@@ -147,6 +151,7 @@ export class StageRunner {
 
   async #batch(records: readonly BusRecord[]): Promise<void> {
     const { state, telemetry, name } = this.#settings;
+    await this.#outgoing.flush();
     const fresh = records.filter(
       ({ topic, partition, offset }) => offset >= state.position(topic, partition),
     );
@@ -159,10 +164,17 @@ export class StageRunner {
       if (error instanceof UnavailableError) throw error;
       // One record may be to blame: give each its own batch, and set aside the one that fails
       // alone.
-      for (const record of fresh) await this.#applyAlone(record);
+      for (const record of fresh) {
+        await this.#applyAlone(record);
+        await this.#outgoing.flush();
+      }
     }
     telemetry.emit.recordsApplied({ stage: name, count: fresh.length });
-    this.#scheduleTick();
+    try {
+      await this.#outgoing.flush();
+    } finally {
+      this.#scheduleTick();
+    }
   }
 
   async #applyAlone(record: BusRecord): Promise<void> {
@@ -188,13 +200,10 @@ export class StageRunner {
     await this.#save(records, out);
   }
 
-  /**
-   * Outputs first: a crash between the two repeats the batch, and equal ids make the repetition
-   * harmless.
-   */
+  /** Decision and positions are saved as one; the bus hears of it after that. */
   async #save(records: readonly BusRecord[], out: readonly NewRecord[]): Promise<void> {
     const { state } = this.#settings;
-    await this.#append(out);
+    this.#outgoing.keep(out);
     for (const { topic, partition, offset } of records) state.advance(topic, partition, offset + 1);
     this.#commit();
   }
@@ -206,17 +215,6 @@ export class StageRunner {
     } catch (error) {
       if (!isUnavailable(error)) throw error;
       throw new UnavailableError("the state could not be saved", { cause: error });
-    }
-  }
-
-  async #append(out: readonly NewRecord[]): Promise<void> {
-    if (out.length === 0) return;
-    try {
-      await this.#settings.bus.append(out);
-    } catch (error) {
-      // Never taken, however often it is tried: whatever made it is set aside instead.
-      if (error instanceof ServiceError && error.problem.code === "body-too-large") throw error;
-      throw new UnavailableError("the bus did not take a stage's records", { cause: error });
     }
   }
 
@@ -232,18 +230,15 @@ export class StageRunner {
       expected: `a record that stage ${this.#settings.name} can apply`,
       found: shown(String(error), 300),
     } as const;
-    const { buffer, byteOffset, byteLength } = record.value;
-    const kept = Buffer.from(buffer, byteOffset, Math.min(byteLength, letterBytesMax));
-    return deadLetterRecord({ problem, raw: kept.toString("utf8") });
+    return setAsideRecord(record, problem);
   }
 
   async #tick(): Promise<void> {
-    if (this.#stage.tick === undefined) return;
     this.#tickFailed = false;
     try {
-      const out = this.#stage.tick(this.#settings.clock.now());
-      await this.#append(out);
-      this.#settings.state.commit();
+      await this.#outgoing.flush();
+      await this.#save([], this.#stage.tick?.(this.#settings.clock.now()) ?? []);
+      await this.#outgoing.flush();
     } catch (error) {
       this.#settings.telemetry.emit.batchFailed({ stage: this.#settings.name });
       this.#settings.telemetry.log.error(
@@ -256,7 +251,8 @@ export class StageRunner {
   }
 
   #scheduleTick(): void {
-    const due = this.#stage.nextTick?.();
+    // What the bus has not taken is tried again, whether or not the stage itself is due.
+    const due = this.#outgoing.size > 0 ? 0 : this.#stage.nextTick?.();
     this.#cancelTick?.();
     if (due === undefined || this.#stopped) return;
     const { clock } = this.#settings;

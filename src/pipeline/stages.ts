@@ -8,6 +8,7 @@ import type { EpochMs } from "../clock.ts";
 import type { Correlation, RoutedMatch } from "../correlation/correlation.ts";
 import type { Detection, Match } from "../detection/detection.ts";
 import type { BuildTable } from "../enrichment/enrichment.ts";
+import { shown } from "../error.ts";
 import { runKey } from "../event/build.ts";
 import { decodeEvent, isProblem } from "../event/codec.ts";
 import type { Event } from "../event/event.ts";
@@ -24,6 +25,7 @@ import {
   readRecord,
   recordPlace,
   routedRecord,
+  setAsideRecord,
 } from "./records.ts";
 import type { Stage } from "./stage.ts";
 
@@ -42,7 +44,25 @@ export interface DetectParts {
 export function createDetectStage(parts: DetectParts): Stage {
   const { emit, builds, detection, routes, lineageFacts } = parts;
 
+  /**
+   * An event that cannot be matched is set aside alone: neither its neighbours nor the fact that
+   * let it go are to blame.
+   */
   function detect(event: Event): NewRecord[] {
+    try {
+      return matched(event);
+    } catch (error) {
+      const problem = {
+        code: "stored-record-invalid",
+        place: event.id,
+        expected: "an event that every rule can look at",
+        found: shown(String(error), 300),
+      } as const;
+      return [deadLetterRecord({ problem, raw: event.raw }, { feed: event.feed })];
+    }
+  }
+
+  function matched(event: Event): NewRecord[] {
     const out: NewRecord[] = lineageFacts(event).map(lineageRecord);
     for (const { match, alerts } of detection.detect(event)) {
       emit.matches({ kind: "detection" });
@@ -75,14 +95,13 @@ export function createDetectStage(parts: DetectParts): Stage {
     topics: ["builds", "events"],
     apply: (records, now) => {
       const out = records.flatMap((record) => {
-        const raw = () => Buffer.from(record.value).toString("utf8");
         if (record.topic === "builds") {
           const fact = readRecord("builds", record);
-          if (isProblem(fact)) return [deadLetterRecord({ problem: fact, raw: raw() })];
+          if (isProblem(fact)) return [setAsideRecord(record, fact)];
           return release(builds.learn(fact, now), "build-known");
         }
         const event = decodeEvent(record.value, recordPlace(record));
-        if (isProblem(event)) return [deadLetterRecord({ problem: event, raw: raw() })];
+        if (isProblem(event)) return [setAsideRecord(record, event)];
         return take(event, now);
       });
       tellEvicted();
@@ -122,10 +141,7 @@ export function createCorrelateStage({ correlation, latenessMs }: CorrelateParts
     apply: (records) => {
       const out = records.flatMap((record) => {
         const routed = readRecord("matches", record);
-        if (isProblem(routed)) {
-          const raw = Buffer.from(record.value).toString("utf8");
-          return [deadLetterRecord({ problem: routed, raw })];
-        }
+        if (isProblem(routed)) return [setAsideRecord(record, routed)];
         latest = Math.max(latest, routed.match.occurredAt);
         return follow(correlation.apply(routed));
       });
@@ -159,26 +175,33 @@ export function createNotifyStage({ emit, alerts, lineage }: NotifyParts): Stage
     const opened = ({ revision }: { readonly revision: number }) => revision === 1;
     emit.alertsOpened({ count: change.alerts.filter(opened).length });
     emit.incidentsOpened({ count: change.incidents.filter(opened).length });
+    emit.pagesWithheld({ count: change.withheld });
     return changeRecords(change);
   }
 
   return {
     topics: ["lineage", "alerts"],
-    apply: (records, now) =>
-      records.flatMap((record) => {
+    apply: (records, now) => {
+      const out = records.flatMap((record) => {
         const value =
           record.topic === "lineage" ? readRecord("lineage", record) : readRecord("alerts", record);
-        if (isProblem(value)) {
-          const raw = Buffer.from(record.value).toString("utf8");
-          return [deadLetterRecord({ problem: value, raw })];
-        }
+        if (isProblem(value)) return [setAsideRecord(record, value)];
         if ("rule" in value) return changed(alerts.apply(value, now));
         // The run itself too: its use of a token taints nothing, and may be what an alert waits
         // for.
         const runs = [...lineage.apply(value), runKey(value.run)];
         return changed(alerts.relink(runs, now));
-      }),
+      });
+      return lastDocuments(out);
+    },
   };
+}
+
+/** A flood that folds into one alert changes it a hundred times a batch; people see the last one. */
+function lastDocuments(out: readonly NewRecord[]): NewRecord[] {
+  const last = new Map<string, NewRecord>();
+  for (const record of out) if (record.topic === "documents") last.set(record.key, record);
+  return out.filter((record) => record.topic !== "documents" || last.get(record.key) === record);
 }
 
 function changeRecords({ alerts, incidents, notices }: AlertChange): NewRecord[] {
@@ -194,12 +217,19 @@ function changeRecords({ alerts, incidents, notices }: AlertChange): NewRecord[]
   for (const alert of alerts) {
     documents.push({ kind: "alert", id: alert.id, revision: alert.revision, body: alert });
     for (const event of alert.events) {
-      // A joined event says more than the same event without its build.
-      const joined = event.build === undefined ? 0 : 1;
-      documents.push({ kind: "event", id: event.id, revision: joined, body: event });
+      documents.push({ kind: "event", id: event.id, revision: known(event), body: event });
     }
   }
   return [...notices.map(noticeRecord), ...documents.map(documentRecord)];
+}
+
+const sureness = { none: 0, "after-job": 1, likely: 2, exact: 3 } as const;
+
+/** How much an event tells of its build: the store keeps the telling that knows most. */
+function known({ build, buildJoin }: Event): number {
+  if (build === undefined) return 0;
+  const parts = Object.keys(build).length + (build.secretsPassed === undefined ? 0 : 1);
+  return 100 * sureness[buildJoin?.confidence ?? "none"] + parts;
 }
 
 /** Stage 4a: hands notices to the delivery chain, which remembers each under its key. */
@@ -211,10 +241,7 @@ export function createDeliverStage(
     apply: (records) =>
       records.flatMap((record) => {
         const notice = readRecord("pages", record);
-        if (isProblem(notice)) {
-          const raw = Buffer.from(record.value).toString("utf8");
-          return [deadLetterRecord({ problem: notice, raw })];
-        }
+        if (isProblem(notice)) return [setAsideRecord(record, notice)];
         promise(notice);
         return [];
       }),
@@ -234,8 +261,7 @@ export function createStoreStage(store: Store): Stage {
       for (const record of records) {
         const document = readRecord("documents", record);
         if (isProblem(document)) {
-          const raw = Buffer.from(record.value).toString("utf8");
-          out.push(deadLetterRecord({ problem: document, raw }));
+          out.push(setAsideRecord(record, document));
         } else documents.push(document);
       }
       await store.write(documents);

@@ -10,7 +10,7 @@ import {
 } from "../../src/alert/alert.ts";
 import { dayMs, hourMs } from "../../src/clock.ts";
 import type { Match, MatchedRule } from "../../src/detection/detection.ts";
-import { type BuildContext, runKey } from "../../src/event/build.ts";
+import { type BuildContext, type BuildJoin, runKey } from "../../src/event/build.ts";
 import type { Event, Feed, Fields, JoinKeys } from "../../src/event/event.ts";
 import { createLineage, type LineageFact } from "../../src/lineage/lineage.ts";
 import { openMemoryState } from "../../src/state/memory.ts";
@@ -52,6 +52,8 @@ export interface MatchParts {
   readonly rule: MatchedRule;
   readonly at: number;
   readonly build?: BuildContext;
+  /** How sure the join is; none given is certain. */
+  readonly confidence?: BuildJoin["confidence"];
   readonly reason?: string;
   readonly feed?: Feed;
   readonly fields?: Fields;
@@ -76,7 +78,11 @@ export function match(parts: MatchParts): Match {
       join: parts.join ?? {},
       raw: parts.raw ?? "{}",
     };
-    return parts.build === undefined ? event : { ...event, build: parts.build };
+    const { build: joined, confidence } = parts;
+    if (joined === undefined) return event;
+    if (confidence === undefined) return { ...event, build: joined };
+    const buildJoin: BuildJoin = { method: "runner-name", confidence, candidates: [] };
+    return { ...event, build: joined, buildJoin };
   });
   return {
     id,
@@ -140,8 +146,12 @@ export class Timeline {
 
   /** The incidents the state holds: without those a crash took back. */
   living(): Incident[] {
-    const table = this.#state.table<{ readonly incident: Incident }>("alert.incidents");
-    return [...table.entries()].map(([, { incident }]) => incident);
+    return this.rows<{ readonly incident: Incident }>("incidents").map(([, row]) => row.incident);
+  }
+
+  /** What the state holds in one of its tables. */
+  rows<V>(table: string): [string, V][] {
+    return [...this.#state.table<V>(`alert.${table}`).entries()];
   }
 
   /** Keys of the pages, each as often as it was given out. */

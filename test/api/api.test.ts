@@ -17,6 +17,13 @@ afterEach(async () => {
   for (const thing of open.splice(0).reverse()) await thing.close();
 });
 
+const noLetters: ApiSettings["deadLetters"] = {
+  list: async () => ({ items: [], open: 0 }),
+  find: async () => undefined,
+  retry: async () => undefined,
+  drop: async () => false,
+};
+
 async function apiOver(
   documents: readonly StoreDocument[],
   parts: Partial<ApiSettings> = {},
@@ -32,6 +39,7 @@ async function apiOver(
     unready: () => [],
     backlog: async () => ({ detect: 0, store: 0 }),
     deliveriesOf: () => [],
+    deadLetters: noLetters,
     ...parts,
   });
   return app;

@@ -42,7 +42,7 @@ function append(file: BusFile, call: number): void {
 function everything(file: BusFile): string[] {
   const texts: string[] = [];
   const stream = streamOf("events", 0, 1);
-  const end = file.ends()[stream]?.next ?? 0;
+  const end = file.extents()[stream]?.next ?? 0;
   while (texts.length < end) {
     const chunks = file.read({ stream, from: texts.length, max: 7 });
     for (const { key, offset, appendedAt, value } of chunks.flatMap((c) => readFrames(c, 1))) {

@@ -3,9 +3,12 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { openEmbeddedBus } from "../../src/bus/embedded.ts";
+import { sweepMs } from "../../src/bus/retention-sweep.ts";
 import { startService } from "../../src/cli/service.ts";
-import { realClock } from "../../src/clock.ts";
+import { realClock, VirtualClock } from "../../src/clock.ts";
 import { readConfig } from "../../src/config/config.ts";
+import { openEmbeddedState } from "../../src/state/embedded.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
 import { type Ran, run, steering } from "./streams.ts";
 
@@ -223,6 +226,52 @@ describe("serve", () => {
         expect(answer.status).toBe(400);
         expect(answer.headers.get("content-type")).toMatch(/^application\/problem\+json/);
       }
+    } finally {
+      await service.stop();
+    }
+  });
+
+  it("says once when retention let go of what a stage had not handled, and counts it", async () => {
+    const dataDir = newDirectory();
+    const clock = new VirtualClock();
+    const path = join(dataDir, "bus.db");
+    let swept = 0;
+    const bus = await openEmbeddedBus({
+      ...{
+        path,
+        clock,
+        partitions: 1,
+        retention: new Map([["events", { maxAgeMs: 1, maxBytes: 60 }]]),
+      },
+      onSwept: () => {
+        swept += 1;
+      },
+    });
+    const value = new Uint8Array(20);
+    await bus.append([1, 2, 3].map(() => ({ topic: "events" as const, key: "k", value })));
+    clock.advance(sweepMs);
+    while (swept === 0) await new Promise((resolve) => setImmediate(resolve));
+    expect(await bus.first("events", 0)).toBe(2);
+    await bus.close();
+    const states = openEmbeddedState({ path: join(dataDir, "state.db") });
+    const state = states.open("detect");
+    state.advance("events", 0, 1);
+    state.commit();
+    states.close();
+
+    const settings = settingsFile({ dataDir, listen: { port: 0 } });
+    const parts = { clock: realClock, telemetry: silentTelemetry(), stdout: process.stdout };
+    const config = readConfig({ path: settings, environment: {} });
+    const service = await startService({ config, ...parts });
+    try {
+      const first = await fetch(`${service.url}/readyz`);
+      expect(first.status).toBe(503);
+      expect(((await first.json()) as { reasons: string[] }).reasons).toEqual([
+        expect.stringMatching(/^detect: events\/0 lost records to retention: .*bus-records-lost/),
+      ]);
+      expect((await fetch(`${service.url}/readyz`)).status).toBe(200);
+      const metrics = await (await fetch(`${service.url}/metrics`)).text();
+      expect(metrics).toContain('pipewarden_evicted_total{what="events",reason="retention"} 1\n');
     } finally {
       await service.stop();
     }

@@ -8,6 +8,10 @@ import { Timeline } from "../../src/enrichment/timeline.ts";
 import type { JobView } from "../../src/enrichment/window.ts";
 
 const slackMs = 3_000;
+const openJobMs = 20_000;
+/** Far enough that some answers change with it: the jobs of a test span 95 s. */
+const afterJobMs = 40_000;
+const limits = { slackMs, openJobMs, afterJobMs };
 
 interface Parts {
   readonly from?: number;
@@ -39,11 +43,10 @@ function view(key: string, parts: Parts = {}): JobView {
   };
 }
 
-function pickIn(timeline: Timeline, time: number): Picked {
-  return pickAround(time, {
-    near: () => timeline.near(time, slackMs),
-    ended: () => timeline.ended(time),
-  });
+function pickIn(timeline: Timeline, time: number, openMs: number = openJobMs): Picked {
+  const near = () => timeline.near(time, slackMs);
+  const around = { near, ended: () => timeline.ended(time) };
+  return pickAround(time, around, { openJobMs: openMs, afterJobMs });
 }
 
 /** What an event would be told: not the other candidates. */
@@ -84,7 +87,7 @@ describe("a timeline", () => {
           const left = all.filter((one) => !goes(one.key));
           for (const one of all) if (goes(one.key)) timeline.remove(one);
           for (const time of moments) {
-            expect([time, pickIn(timeline, time)]).toEqual([time, pickJob(left, time, slackMs)]);
+            expect([time, pickIn(timeline, time)]).toEqual([time, pickJob(left, time, limits)]);
           }
         },
       ),
@@ -121,7 +124,9 @@ describe("a timeline", () => {
     expect(timeline.add(between)?.to).toBe(Number.POSITIVE_INFINITY);
     expect(told(pickIn(timeline, 65_000))).toEqual(["one", "other"]);
     expect(timeline.remove(between)?.to).toBe(Number.POSITIVE_INFINITY);
-    expect(told(pickIn(timeline, 65_000))).toBe("many");
+    expect(told(pickIn(timeline, 65_000, 65_000))).toBe("many");
+    // Past its time the lost one gives way to the job that its runner's namesake began.
+    expect(told(pickIn(timeline, 65_000, 64_999))).toEqual(["one", "other"]);
   });
 
   it("keeps the span of a change among many jobs small", () => {
@@ -139,10 +144,14 @@ describe("a timeline", () => {
     for (let n = 0; n < 100; n += 1) {
       timeline.add(view(`job-${n}`, { from: n * 100, length: 50, id: String(n) }));
     }
-    const picked = pickIn(timeline, 1e9);
+    const end = (99 * 100 + 50) * 1_000;
+    const picked = pickIn(timeline, end + afterJobMs);
     expect(picked.kind === "after" && [picked.view.key, picked.others.length]).toEqual([
       "job-99",
       63,
     ]);
+    // Ends are told in whole seconds. After that none of them is blamed, and all are named.
+    const later = pickIn(timeline, end + afterJobMs + 1_001);
+    expect(later.kind === "many" && later.views.length).toBe(64);
   });
 });

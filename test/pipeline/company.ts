@@ -82,10 +82,16 @@ export interface RigSettings {
   /** Keeps bus, state and store in files of this folder. */
   readonly folder?: string;
   readonly start?: EpochMs;
+  /** Puts faults between the pipeline and its bus or states. */
+  readonly faulty?: (parts: { readonly bus: Bus; readonly states: StateStore }) => {
+    readonly bus: Bus;
+    readonly states: StateStore;
+  };
 }
 
 export async function openRig(settings: RigSettings = {}): Promise<Rig> {
   const { ruleset = rulesWithout(), folder, start = night - 23 * 24 * hourMs } = settings;
+  const { faulty = (parts) => parts } = settings;
   const clock = new VirtualClock(start);
   const bus =
     folder === undefined
@@ -97,7 +103,8 @@ export async function openRig(settings: RigSettings = {}): Promise<Rig> {
   const store = openEmbeddedStore({ path: statePath });
   const notices: Notice[] = [];
   const pipeline = new Pipeline({
-    ...{ bus, states, store, sinks: [collecting(notices)], ruleset, clock },
+    ...faulty({ bus, states }),
+    ...{ store, sinks: [collecting(notices)], ruleset, clock },
     telemetry: silentTelemetry(),
     enrichment: demoConfig.enrichment,
     lineage: { ...demoConfig.lineage, cacheHosts: ruleFiles.lists.get("cache_hosts") ?? [] },

@@ -20,8 +20,8 @@ import {
 } from "./service-process.ts";
 
 export interface Aftermath {
-  /** Each alert as `incident level rule count run`, in order of id. */
-  readonly alerts: readonly string[];
+  /** Each incident as its level and its alerts with level, rule, count and run. */
+  readonly incidents: readonly string[];
   /** Ids of the notices that a receiver which honours keys took as pages. */
   readonly pageIds: readonly string[];
   /** Sum of the records of acknowledged posts, and how many records the bus holds. */
@@ -50,13 +50,13 @@ export async function playWithKills(now: number, kills: number, seed: number): P
       killPoints(wholeFeed(now).length, kills, seed),
     );
     await caughtUp(service.url);
-    const alerts = await describeAlerts(service.url);
+    const incidents = await describeIncidents(service.url);
     await service.stop();
     const pages = [...receiver.accepted.values()].filter(
       ({ body }) => (JSON.parse(body) as { type: string }).type === "incident.paged",
     );
     return {
-      alerts,
+      incidents,
       pageIds: pages.map(({ id }) => id),
       acknowledged,
       ...(await onBus(service.dataDir)),
@@ -68,9 +68,11 @@ export async function playWithKills(now: number, kills: number, seed: number): P
   }
 }
 
+/** Moments over the whole feed, and always the two around the POST that pages. */
 function killPoints(length: number, kills: number, seed: number): ReadonlySet<number> {
   const next = seeded(seed);
-  const points = new Set<number>();
+  const aroundThePost = [length - 4, length - 3];
+  const points = new Set<number>(kills === 0 ? [] : aroundThePost);
   while (points.size < kills) points.add(1 + next(length - 1));
   return points;
 }
@@ -111,22 +113,22 @@ async function caughtUp(url: string): Promise<void> {
   if (calm < 5) throw new Error("the service did not catch up");
 }
 
-async function describeAlerts(url: string): Promise<string[]> {
+/**
+ * Each incident by its alerts, in order of text. Ids are left out: they come from whichever of two
+ * posts that are sent at once arrives first, and that is the network's to say.
+ */
+async function describeIncidents(url: string): Promise<string[]> {
   const { items } = (await read(url, "/api/v1/incidents?limit=200")) as { items: Incident[] };
-  const lines: string[] = [];
-  for (const { id } of items) {
+  const incidents: string[] = [];
+  for (const { id, level } of items) {
     const whole = (await read(url, `/api/v1/incidents/${id}`)) as { alerts: Alert[] };
-    for (const alert of whole.alerts) {
-      const run =
-        alert.build === undefined ? "–" : `${alert.build.repository}#${alert.build.runId}`;
-      lines.push(
-        [alert.id, alert.incidentId, alert.rule.level, alert.rule.title, alert.count, run].join(
-          " | ",
-        ),
-      );
-    }
+    const alerts = whole.alerts.map(({ build, rule, count }) => {
+      const run = build === undefined ? "–" : `${build.repository}#${build.runId}`;
+      return `${rule.level}: ${rule.title} ×${count} in ${run}`;
+    });
+    incidents.push([level, ...alerts.sort()].join("\n"));
   }
-  return lines.sort();
+  return incidents.sort();
 }
 
 async function read(url: string, path: string): Promise<unknown> {

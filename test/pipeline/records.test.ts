@@ -43,7 +43,7 @@ describe("a record of our own", () => {
       found: "x",
     } as const;
     const of = (letter: NewRecord) => JSON.parse(Buffer.from(letter.value).toString("utf8"));
-    const letter = deadLetterRecord({ problem, raw: "{x\u0000" }, "falco");
+    const letter = deadLetterRecord({ problem, raw: "{x\u0000" }, { feed: "falco" });
     expect(letter.topic).toBe("dead-letters");
     expect(of(letter)).toEqual({ v: 1, value: { problem, raw: "{x\u0000", feed: "falco" } });
     expect(of(deadLetterRecord({ problem, raw: "" })).value).toEqual({ problem, raw: "" });

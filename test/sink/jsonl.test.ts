@@ -38,7 +38,10 @@ sinkContract({
     return {
       sink: createJsonlSink({ name: "file", path }),
       held: () => lines(path),
-      refuse: (how) => (how === "no more" ? void mkdir(folder) : rm(folder, { recursive: true })),
+      refuse: async (how) => {
+        if (how === "no more") await mkdir(folder);
+        else await rm(folder, { recursive: true });
+      },
       hang: () => undefined,
       cleanUp: () => rm(root, { recursive: true }),
     };

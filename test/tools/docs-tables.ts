@@ -93,6 +93,12 @@ export async function apiRoutes(): Promise<string[]> {
       unready: () => [],
       backlog: async () => ({}),
       deliveriesOf: () => [],
+      deadLetters: {
+        list: async () => ({}),
+        find: async () => undefined,
+        retry: async () => undefined,
+        drop: async () => false,
+      },
     }),
   );
 }
