@@ -203,11 +203,7 @@ export class KafkaConsumer implements Consumer {
   /** The handler, called only while the brokers have lately confirmed what is ours. */
   #guarded(handler: ConsumerHandler): ConsumerHandler {
     return {
-      assigned: async (topic, partition) => {
-        const start = await handler.assigned(topic, partition);
-        this.#streams.asked(topic, partition, start);
-        return start;
-      },
+      assigned: (topic, partition) => handler.assigned(topic, partition),
       revoked: (topic, partition) => handler.revoked(topic, partition),
       batch: async (topic, partition, records) => {
         await this.#confirmed(this.#streams.of(topic, partition).cursor);

@@ -79,13 +79,6 @@ export class KafkaStreams implements RecordSource {
 
   async settled(): Promise<void> {}
 
-  /** The handler has said where to begin. */
-  asked(topic: Topic, partition: number, start: Offset): void {
-    const stream = this.#streams.get(`${topic}/${partition}`);
-    if (stream === undefined || start <= 0 || start >= stream.reach.first) return;
-    this.#reportLoss(stream, start, stream.reach.first);
-  }
-
   /** Tells the trouble of each partition held, or of the first of `topics` when none is. */
   report(error: unknown, retryAfterMs: number, topics: readonly Topic[] = []): void {
     const { group, onTrouble } = this.#settings;
@@ -197,12 +190,17 @@ export class KafkaStreams implements RecordSource {
     return new ServiceError({ code: "bus-corrupt", place, expected, found });
   }
 
-  /** Records that retention has taken before they were handled: said, and passed over. */
-  #reportLoss(stream: KafkaStream, wanted: Offset, first: Offset): void {
-    const error = this.#lost(stream, `records from ${wanted}`, `oldest kept ${first}`);
-    const { topic, partition } = stream.cursor;
+  /** Records that retention has taken before they were fetched: said, and passed over. */
+  #reportLoss({ cursor }: KafkaStream, wanted: Offset, first: Offset): void {
+    const { topic, partition } = cursor;
     const { group, onTrouble } = this.#settings;
-    onTrouble({ group, topic, partition, error, retryAfterMs: 0 });
+    const error = new ServiceError({
+      code: "bus-records-lost",
+      place: `${topic}/${partition}, group ${group}`,
+      expected: `the record of offset ${wanted}`,
+      found: `${first} as the oldest one kept`,
+    });
+    onTrouble({ group, topic, partition, error, retryAfterMs: 0, lost: first - wanted });
   }
 
   #moved(stream: KafkaStream, offset: Offset): void {
@@ -212,7 +210,8 @@ export class KafkaStreams implements RecordSource {
   }
 }
 
-function busRecord(
+/** A record as kafkajs has fetched it. */
+export function busRecord(
   topic: Topic,
   partition: number,
   { offset, key, value, timestamp }: Fetched["records"][number],

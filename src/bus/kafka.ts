@@ -7,9 +7,11 @@
  * on the bus, as they may be when the process dies before its append resolves.
  */
 
-import type { Clock } from "../clock.ts";
+import { type Clock, realClock } from "../clock.ts";
+import { UnavailableError } from "../error.ts";
 import type {
   Bus,
+  BusRecord,
   Consumer,
   ConsumerHandler,
   ConsumerSettings,
@@ -19,10 +21,11 @@ import type {
   Topic,
 } from "./bus.ts";
 import { KafkaAppends } from "./kafka-appends.ts";
-import { type KafkaConnection, realPause } from "./kafka-client.ts";
+import { type KafkaConnection, realPause, unavailable } from "./kafka-client.ts";
 import { KafkaConsumer } from "./kafka-consumer.ts";
+import { KafkaFinder } from "./kafka-finder.ts";
 import { KafkaProducer } from "./kafka-producer.ts";
-import { KafkaTopics } from "./kafka-topics.ts";
+import { KafkaTopics, type Reach } from "./kafka-topics.ts";
 import { checkPartition, closedError } from "./source.ts";
 
 export interface KafkaBusSettings extends KafkaConnection {
@@ -46,6 +49,7 @@ const topicPrefixDefault = "pipewarden.";
 const backlogMaxDefault = 64 * 1024 * 1024;
 const sessionMsDefault = 10_000;
 const closeMsMax = 10_000;
+const findMsMax = 20_000;
 
 /**
  * Connects, makes missing topics and checks the others. Rejects with ServiceError: bus-unavailable
@@ -130,16 +134,48 @@ class KafkaBus implements Bus {
     return this.#topics.partitions;
   }
 
+  async first(topic: Topic, partition: number): Promise<Offset> {
+    return (await this.#reach(topic, partition)).first;
+  }
+
   async end(topic: Topic, partition: number): Promise<Offset> {
-    if (this.#closed) throw closedError(this.#place);
-    checkPartition(topic, partition, this.#topics.partitions);
-    const reach = await this.#topics.reach(topic);
-    return reach.get(partition)?.end ?? 0;
+    return (await this.#reach(topic, partition)).end;
+  }
+
+  /** Over a connection of its own, as it is rare: what is consumed never waits for it. */
+  async find(topic: Topic, partition: number, offset: Offset): Promise<BusRecord | undefined> {
+    const { first, end } = await this.#reach(topic, partition);
+    if (!Number.isSafeInteger(offset) || offset < first || offset >= end) return undefined;
+    const finder = new KafkaFinder({
+      connection: this.#settings,
+      groupId: `${this.#settings.topicPrefix ?? topicPrefixDefault}find`,
+      nameOf: (of) => this.#topics.nameOf(of),
+    });
+    const late = Promise.withResolvers<never>();
+    const cancel = realClock.after(findMsMax, () => {
+      late.reject(new UnavailableError(`no answer within ${findMsMax} ms`));
+    });
+    try {
+      const found = finder.open().then(() => finder.find(topic, partition, offset));
+      return await Promise.race([found, late.promise]);
+    } catch (error) {
+      throw unavailable(this.#place, error);
+    } finally {
+      cancel();
+      await finder.close();
+    }
   }
 
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
+  }
+
+  async #reach(topic: Topic, partition: number): Promise<Reach> {
+    if (this.#closed) throw closedError(this.#place);
+    checkPartition(topic, partition, this.#topics.partitions);
+    const reaches = await this.#topics.reach(topic);
+    return reaches.get(partition) ?? { first: 0, end: 0 };
   }
 
   async #close(): Promise<void> {

@@ -1,8 +1,11 @@
 // The Kafka bus against a real broker.
 
-import { afterAll, beforeAll } from "vitest";
+import { Kafka, logLevel } from "kafkajs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { BusTrouble } from "../../src/bus/bus.ts";
 import { openKafkaBus } from "../../src/bus/kafka.ts";
-import { busContract } from "../contract/bus.ts";
+import { realClock } from "../../src/clock.ts";
+import { busContract, codeOf, record, text, Watcher } from "../contract/bus.ts";
 import { type KafkaService, startKafka } from "../services/kafka.ts";
 
 let kafka: KafkaService;
@@ -32,4 +35,56 @@ busContract("kafka", {
       remove: async () => undefined,
     };
   },
+});
+
+describe("kafka records by their place", () => {
+  it("are found one by one, until retention has let them go, and the loss is told", async () => {
+    const topicPrefix = `place-${places++}.`;
+    const troubles: BusTrouble[] = [];
+    const bus = await openKafkaBus({
+      ...{ brokers: kafka.brokers, clientId: "test", topicPrefix, partitions: 2 },
+      ...{ clock: realClock, onTrouble: (trouble) => void troubles.push(trouble) },
+    });
+    const admin = new Kafka({ brokers: [...kafka.brokers], logLevel: logLevel.NOTHING }).admin();
+    try {
+      // One batch on the brokers, then one of its own.
+      await bus.append(["0", "1", "2", "3"].map((value) => record("k", value)));
+      await bus.append([record("k", "4")]);
+      const partition = (await bus.end("events", 0)) > 0 ? 0 : 1;
+      const found = async (offset: number) => {
+        const one = await bus.find("events", partition, offset);
+        return one && [one.topic, one.partition, one.offset, one.key, text(one.value)];
+      };
+      expect(await bus.first("events", partition)).toBe(0);
+      expect(await bus.first("events", 1 - partition)).toBe(0);
+      expect(await found(2)).toEqual(["events", partition, 2, "k", "2"]);
+      expect(await found(4)).toEqual(["events", partition, 4, "k", "4"]);
+      for (const offset of [5, -1, 0.5, Number.NaN]) expect(await found(offset)).toBeUndefined();
+      expect(await bus.find("events", 1 - partition, 0)).toBeUndefined();
+      expect(await codeOf(bus.find("events", 2, 0))).toContain("RangeError");
+
+      const topic = `${topicPrefix}events`;
+      await admin.connect();
+      expect((await admin.listGroups()).groups.map(({ groupId }) => groupId)).not.toContain(
+        `${topicPrefix}find`,
+      );
+      await admin.fetchTopicOffsets(topic); // or kafkajs does not find the leader
+      await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: "3" }] });
+      expect(await bus.first("events", partition)).toBe(3);
+      expect(await found(2)).toBeUndefined();
+      expect(await found(3)).toEqual(["events", partition, 3, "k", "3"]);
+
+      const seen = new Watcher(new Map([[`events/${partition}`, 1]]));
+      const consumer = await bus.consume({ group: "stage", topics: ["events"] }, seen);
+      await consumer.drained();
+      expect(seen.texts).toEqual(["k=3", "k=4"]);
+      expect(troubles.map(({ lost, retryAfterMs }) => [lost, retryAfterMs])).toEqual([[2, 0]]);
+      expect(await codeOf(Promise.reject(troubles[0]!.error))).toBe("bus-records-lost");
+    } finally {
+      await admin.disconnect();
+      await bus.close();
+    }
+    expect(await codeOf(bus.first("events", 0))).toBe("bus-unavailable");
+    expect(await codeOf(bus.find("events", 0, 0))).toBe("bus-unavailable");
+  });
 });
