@@ -47,6 +47,8 @@ export interface Emit {
   matches(fact: Counted & { readonly kind: string }): void;
   alertsOpened(fact: Counted): void;
   incidentsOpened(fact: Counted): void;
+  /** Pages not promised because their event was too old when it was matched. */
+  pagesWithheld(fact: Counted): void;
   noticesPromised(fact: Counted & { readonly kind: string }): void;
   deliveries(fact: DeliveryFact): void;
   /** How long one try took. */
@@ -145,6 +147,7 @@ function createEmit(registry: Registry, log: Logger): Emit {
     matches: counter("matches", "Matches of rules.", "kind"),
     alertsOpened: counter("alerts_opened", "Alerts opened."),
     incidentsOpened: counter("incidents_opened", "Incidents opened."),
+    pagesWithheld: counter("pages_withheld", "Pages not promised: their event was too old."),
     noticesPromised: counter("notices_promised", "Notices promised to at least one sink.", "kind"),
     deliveries: ({ sink, outcome, log: line }) => {
       deliveries({ sink, outcome });

@@ -32,6 +32,7 @@ describe("telemetry", () => {
     emit.matches({ kind: "signal" });
     emit.alertsOpened({});
     emit.incidentsOpened({});
+    emit.pagesWithheld({ count: 2 });
     emit.noticesPromised({ kind: "page" });
     emit.deliveries({ sink: "soc", outcome: "retry" });
     emit.deliverySeconds({ sink: "soc", seconds: 0.03 });
@@ -52,6 +53,7 @@ describe("telemetry", () => {
       ['pipewarden_matches_total{kind="signal"}', 1],
       ["pipewarden_alerts_opened_total", 1],
       ["pipewarden_incidents_opened_total", 1],
+      ["pipewarden_pages_withheld_total", 2],
       ['pipewarden_notices_promised_total{kind="page"}', 1],
       ['pipewarden_deliveries_total{sink="soc",outcome="retry"}', 1],
       ['pipewarden_delivery_seconds_sum{sink="soc"}', 0.03],

@@ -26,8 +26,8 @@ export interface AlertSettings {
   /** Kept whole in the tables named `alert.…`; the caller commits. */
   readonly state: State;
   readonly lineage: Lineage;
-  /** A match older than this pages nobody: for a cold start on an old log. Default one hour. */
-  readonly pageAgeMaxMs?: number;
+  /** A match older than this pages nobody: for a cold start on an old log. */
+  readonly pageAgeMaxMs: number;
   /**
    * How near in time matches without a build share an incident by their place. Default one hour.
    */
@@ -50,7 +50,7 @@ export function createAlerts(settings: AlertSettings): Alerts {
   const parts: ChangeSettings = {
     memory,
     lineage: settings.lineage,
-    pageAgeMaxMs: settings.pageAgeMaxMs ?? hourMs,
+    pageAgeMaxMs: settings.pageAgeMaxMs,
     placeMs: settings.placeMs ?? hourMs,
   };
   let sweepAt = Number.NEGATIVE_INFINITY;
@@ -134,7 +134,7 @@ function applyMoved(parts: ChangeSettings, alert: AlertRecord, turn: Turn): Aler
   return change.finish();
 }
 
-const nothing: AlertChange = { alerts: [], incidents: [], notices: [] };
+const nothing: AlertChange = { alerts: [], incidents: [], notices: [], withheld: 0 };
 
 function hasNewRun(before: AlertRecord, after: AlertRecord): boolean {
   const known = new Set(before.runs.map(({ run }) => run));

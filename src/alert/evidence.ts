@@ -72,6 +72,29 @@ function ofRegistry(fields: Fields): string {
   ]);
 }
 
+/** The first and the last characters of a text that is longer than that, with a mark between. */
+function middleCut(text: string, lengthMax: number): string {
+  if (text.length <= lengthMax) return text;
+  const head = Math.ceil((lengthMax - 1) / 2);
+  return `${text.slice(0, head)}…${text.slice(text.length - (lengthMax - 1 - head))}`;
+}
+
+/**
+ * The text as at most two lines of these lengths, broken at a space where that loses nothing. What
+ * is beyond is cut from the middle: an address tells by its host and by its end.
+ */
+export function twoLines(text: string, first: number, second: number): readonly string[] {
+  if (text.length <= first) return [text];
+  const fit = middleCut(text, first + second);
+  const space = fit.lastIndexOf(" ", first);
+  const breaks = space > 0 && fit.length - space - 1 <= second;
+  const lines = breaks
+    ? [fit.slice(0, space), fit.slice(space + 1)]
+    : [fit.slice(0, first), fit.slice(first)];
+  // A cut may go through a character of two halves.
+  return lines.map((line) => line.toWellFormed().trimEnd()).filter((line) => line !== "");
+}
+
 const texts: Readonly<Record<Feed, (fields: Fields) => string>> = {
   falco: ofFalco,
   egress: ofEgress,

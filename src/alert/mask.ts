@@ -9,7 +9,17 @@ const masked = "[masked]";
 interface Shape {
   readonly pattern: RegExp;
   readonly put: string;
+  /** Where given, the shape is looked for only in what this matches. */
+  readonly within?: RegExp;
 }
+
+/** The rest of a command: up to a line end or a `;`, `|` or `&` that stands at a space. */
+const restOfCommand = "(?:(?!\\s[;|&]|[;|&]\\s)[^\\r\\n])*";
+const registryTool = "docker|podman|nerdctl|buildah|skopeo|crane|regctl|oras|helm|az|oc|cf";
+/** `docker login`, with at most four words between: `helm registry login`. */
+const loginCommand = `\\b(?:${registryTool})(?:\\s+[^\\s;|&]+){0,4}?\\s+login\\b`;
+/** What is masked is left as it is; a port map (`8080:80`, `10.0.0.1:53:53/udp`) is no secret. */
+const noValue = "=?\\[masked\\]|(?:[\\d.]{7,15}:)?\\d{1,5}:\\d{1,5}(?:/(?:tcp|udp))?(?!\\S)";
 
 // Words that make the value behind `=` or `:` a secret. The short ones only as a whole word:
 // `author`, `bypass` are none.
@@ -22,17 +32,38 @@ const secretWord = `(?:${longWord}|${shortWord})(?:[_.-][A-Za-z0-9_.-]{0,32})?`;
 /**
  * In order: the first shapes are the most certain. Token forms are the ones their issuers document:
  * GitHub (ghp_, gho_, ghu_, ghs_, ghr_, github_pat_), AWS access key ids (AKIA, ASIA), Slack,
- * GitLab, package registries, JWT, PEM blocks. Every pattern runs in linear time: no repeated group
- * holds another repetition over the same characters.
+ * Discord, Telegram, GitLab, package registries, Vault, Stripe, Anthropic, OpenAI, Google, Standard
+ * Webhooks, JWT, PEM blocks. Every pattern runs in linear time: no repeated group holds another
+ * repetition over the same characters.
  */
 const shapes: readonly Shape[] = [
   {
     pattern: /-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,40}-----|$)/g,
     put: masked,
   },
-  { pattern: /\b(?:gh[pousr]_[A-Za-z0-9]{16,255}|github_pat_[A-Za-z0-9_]{16,255})/g, put: masked },
+  { pattern: /\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{16,})/g, put: masked },
   { pattern: /\b(?:AKIA|ASIA)[A-Z0-9]{16}\b/g, put: masked },
-  { pattern: /\b(?:glpat-|npm_|pypi-|dckr_pat_|xox[abeprs]-)[A-Za-z0-9_-]{16,255}/g, put: masked },
+  {
+    pattern:
+      /\b(?:gl(?:pat|dt|rt|ptt|cbt|soat|agent)-|npm_|pypi-|dckr_pat_|xox[a-z]-|xapp-)[\w.-]{16,}/g,
+    put: masked,
+  },
+  {
+    pattern: /\b(?:sk-(?:ant|proj|svcacct)-|[sr]k_(?:live|test)_|AIza|hv[sbr]\.)[\w-]{16,}/g,
+    put: masked,
+  },
+  { pattern: /\bwhsec_[A-Za-z0-9+/=_-]{16,}/g, put: masked },
+  // Addresses that are secrets themselves: whoever has one may post. The host stays.
+  {
+    pattern: /(\bhooks\.slack(?:-gov)?\.com\/(?:services|workflows|triggers)\/)[\w/-]+/gi,
+    put: `$1${masked}`,
+  },
+  {
+    pattern: /(\bdiscord(?:app)?\.com\/api\/(?:v\d{1,2}\/)?webhooks\/\d{1,20}\/)[\w-]+/gi,
+    put: `$1${masked}`,
+  },
+  // Telegram: the bot's number, a colon, 35 characters.
+  { pattern: /((?<!\d)\d{6,12}:)[\w-]{35}(?![\w-])/g, put: `$1${masked}` },
   { pattern: /\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?/g, put: masked },
   // https://user:password@host and user:password@host; the colon must be followed by the password.
   { pattern: /(:\/\/[^\s/:@]{0,128}:)[^\s/@]{1,256}(?=@)/g, put: `$1${masked}` },
@@ -51,6 +82,15 @@ const shapes: readonly Shape[] = [
     ),
     put: `$1${masked}`,
   },
+  // The query of an address, signed ones of Azure, AWS and Google too: the value up to its end.
+  {
+    pattern: new RegExp(
+      "([?&](?:amp;)?(?:key|sig|signature|code|pass|pwd|auth|x-(?:amz|goog)-signature|" +
+        `${longWord})=)(?!\\[masked\\])[^\\s&#"']+`,
+      "gi",
+    ),
+    put: `$1${masked}`,
+  },
   // NPM_TOKEN=abc, password: abc, "secret":"abc", --password=abc, and `--password abc`.
   {
     pattern: new RegExp(
@@ -61,7 +101,36 @@ const shapes: readonly Shape[] = [
     put: `$1${masked}`,
   },
   {
-    pattern: new RegExp(`(--?${secretWord}\\s+["']?)(?!\\[masked\\]|-)[^\\s"']{1,512}`, "gi"),
+    // `--password-stdin` and `--token-file` name where the secret is, not the secret.
+    pattern: new RegExp(
+      `(--?${secretWord}(?<!-(?:stdin|file|path))\\s+["']?)(?!\\[masked\\]|-)[^\\s"']{1,512}`,
+      "gi",
+    ),
+    put: `$1${masked}`,
+  },
+  // `-p` is a password to these alone: docker login -p abc, sshpass -p abc, mysql -pabc.
+  {
+    within: new RegExp(`(?<=${loginCommand})${restOfCommand}`, "g"),
+    pattern: new RegExp(`(\\s-p(?:\\s+|=)?["']?)(?!${noValue})[^\\s"']+`, "g"),
+    put: `$1${masked}`,
+  },
+  {
+    pattern: /(\bsshpass\s+(?:-v\s+|-P\s*[^\s-]\S*\s+){0,3}-p\s*["']?)(?!\[masked\])[^\s"']+/g,
+    put: `$1${masked}`,
+  },
+  {
+    within: new RegExp(`\\b(?:mysql[a-z]*|mariadb(?:-[a-z]+)?)(?=\\s)${restOfCommand}`, "g"),
+    pattern: new RegExp(`(\\s-p["']?)(?!${noValue})[^\\s"']+`, "g"),
+    put: `$1${masked}`,
+  },
+  // aws configure set aws_secret_access_key abc, and the like of other tools.
+  {
+    pattern: new RegExp(
+      "(\\bconfig(?:ure)?\\s+(?:--[a-z-]{1,32}[\\s=]\\S{1,128}\\s+){0,3}set\\s+" +
+        "[^\\s=]{0,128}(?:secret|token|passw|key|_auth)[^\\s=]{0,64}\\s+[\"']?)" +
+        "(?!\\[masked\\])[^\\s\"']+",
+      "gi",
+    ),
     put: `$1${masked}`,
   },
   // An environment block: any upper-case NAME=value. Names say what was read; values stay out.
@@ -90,6 +159,11 @@ const lengthMax = 16_384;
  */
 export function mask(text: string): string {
   let out = text.length > lengthMax ? text.slice(0, lengthMax) : text;
-  for (const { pattern, put } of shapes) out = out.replace(pattern, put);
+  for (const { pattern, put, within } of shapes) {
+    out =
+      within === undefined
+        ? out.replace(pattern, put)
+        : out.replace(within, (part) => part.replace(pattern, put));
+  }
   return out;
 }

@@ -157,10 +157,12 @@ function valuesOf(match: MatchParts, field: string): readonly string[] {
 }
 
 /**
- * Whether the match speaks against what its run saves. An informational one does not, nor does a
- * vulnerable package: else every build that scans itself would taint all that use its cache.
+ * Whether the match speaks against what its run saves: from `high` up. Below that are things that
+ * trusted builds do every day; a taint would tie all who share their cache into one incident, and a
+ * later attack there would page nobody. An untrusted run taints without any match. A vulnerable
+ * package never does: else every build that scans itself would taint all that use its cache.
  */
 export function isSuspicious(match: Match): boolean {
-  if (rankOf(match.rule.level) < rankOf("low")) return false;
+  if (rankOf(match.rule.level) < rankOf("high")) return false;
   return match.events.some(({ feed }) => feed !== "trivy");
 }

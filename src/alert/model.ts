@@ -86,6 +86,8 @@ export interface AlertChange {
   readonly alerts: readonly Alert[];
   readonly incidents: readonly Incident[];
   readonly notices: readonly Notice[];
+  /** Pages not promised because what would wake someone is too old; once per incident. */
+  readonly withheld: number;
 }
 
 export interface Alerts {

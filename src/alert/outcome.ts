@@ -36,13 +36,16 @@ export function outcomeOf(touched: Touched): AlertChange {
   const { memory, now, cause } = touched;
   const incidents: Incident[] = [];
   const notices: Notice[] = [];
+  let withheld = 0;
   const alert = cause && memory.alerts.get(cause.alertId);
   const causeId = alert && survivorOf(memory, alert.incidentId);
   for (const [id, before] of touched.before) {
     const record = memory.incidents.get(id);
     if (record === undefined) continue;
     const composed = compose(touched, record);
-    const pages = id === causeId && composed.incident.pagedAt === undefined && wakes(touched);
+    const mayPage = id === causeId && composed.incident.pagedAt === undefined && asksForPage(cause);
+    const pages = mayPage && !isOld(touched);
+    if (mayPage && !pages && !askedBefore(memory, before)) withheld++;
     const incident = pages ? { ...composed.incident, pagedAt: now } : composed.incident;
     memory.incidents.put(id, { ...composed, incident });
     incidents.push(incident);
@@ -56,7 +59,7 @@ export function outcomeOf(touched: Touched): AlertChange {
     }
   }
   const alerts = [...touched.alertIds].flatMap((id) => emitted(touched, id));
-  return { alerts, incidents, notices };
+  return { alerts, incidents, notices, withheld };
 }
 
 function compose(touched: Touched, record: IncidentRecord): IncidentRecord {
@@ -69,10 +72,19 @@ function compose(touched: Touched, record: IncidentRecord): IncidentRecord {
   });
 }
 
-/** Whether the cause may wake someone: its rule says so and it is not of long ago. */
-function wakes({ cause, now, pageAgeMaxMs }: Touched): boolean {
-  if (cause === undefined || !cause.match.rule.page) return false;
-  return now - cause.match.occurredAt <= pageAgeMaxMs;
+function asksForPage(cause: Touched["cause"]): boolean {
+  return cause?.match.rule.page === true;
+}
+
+/** Whether the cause is of too long ago to wake anyone. */
+function isOld({ cause, now, pageAgeMaxMs }: Touched): boolean {
+  return cause !== undefined && now - cause.match.occurredAt > pageAgeMaxMs;
+}
+
+/** Whether the incident, not paged so far, held an alert that asks for a page: it was too old. */
+function askedBefore(memory: AlertMemory, before: Incident | undefined): boolean {
+  const ids = before?.alertIds ?? [];
+  return ids.some((id) => memory.alerts.get(id)?.rule.page === true);
 }
 
 function noticeOf({ memory, now }: Touched, kind: Notice["kind"], incident: Incident): Notice {

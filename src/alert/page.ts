@@ -7,7 +7,7 @@ import type { EpochMs } from "../clock.ts";
 import { shown } from "../error.ts";
 import { type BuildContext, runKey } from "../event/build.ts";
 import type { Event } from "../event/event.ts";
-import { evidenceText } from "./evidence.ts";
+import { evidenceText, twoLines } from "./evidence.ts";
 import { mask } from "./mask.ts";
 import type { Alert, Notice } from "./model.ts";
 import { durationText, taintText } from "./reason.ts";
@@ -23,6 +23,9 @@ const reasonLinesMax = 7;
 const partLinesMax = 3;
 const originsMax = 2;
 const evidenceMax = 6;
+/** More of an event's text is never looked at; two lines hold much less. */
+const evidenceLengthMax = 2_000;
+const evidenceIndent = 6;
 const stepsMax = 5;
 const labelWidth = 10;
 
@@ -144,7 +147,11 @@ function secretsText({ incident, alerts }: Notice): string {
       .slice(0, 12)
       .map((name) => clean(name, 60))
       .join(", ")}${names.length > 12 ? ` and ${names.length - 12} more` : ""} (rotate them)`;
-  const told = alerts.some(({ build }) => build?.secretsPassed !== undefined);
+  // One run that is told to hold none says nothing about the others of the incident.
+  const builds = [incident.build, ...alerts.map(({ build }) => build)].filter(
+    (build) => build !== undefined,
+  );
+  const told = builds.length > 0 && builds.every((build) => build.secretsPassed !== undefined);
   return told ? "none were passed to the job" : "not known: no feed told what the job was given";
 }
 
@@ -172,9 +179,14 @@ function evidenceLines(alerts: readonly Alert[], width: number): readonly string
   const shownOnes = evidenceOf(alerts);
   const feedWidth = Math.max(0, ...shownOnes.map(({ event }) => event.feed.length));
   const textWidth = Math.max(30, width - feedWidth - 28);
-  return shownOnes.map(({ event, what }) => {
+  return shownOnes.flatMap(({ event, what }) => {
     const feed = event.feed.padEnd(feedWidth);
-    return `  ${timeText(event.occurredAt)}  ${feed}  ${clean(what, textWidth)}`;
+    const text = clean(what, evidenceLengthMax);
+    const [first = "", ...rest] = twoLines(text, textWidth, width - evidenceIndent);
+    return [
+      `  ${timeText(event.occurredAt)}  ${feed}  ${first}`,
+      ...rest.map((line) => `${" ".repeat(evidenceIndent)}${line}`),
+    ];
   });
 }
 
@@ -247,7 +259,7 @@ function linkLines(notice: Notice, options: PageOptions, width: number): readonl
 }
 
 /**
- * The whole notice as text of about 25 lines. Every outside text is escaped and masked; secrets
+ * The whole notice as text of 25 to 30 lines. Every outside text is escaped and masked; secrets
  * appear by name only. The same notice gives the same text.
  */
 export function renderPage(notice: Notice, options: PageOptions = {}): string {

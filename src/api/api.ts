@@ -3,10 +3,11 @@
  * Nothing is written but what becomes of a dead letter.
  */
 
-import { createHash, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type Static, Type } from "typebox";
 import { problemLine, ServiceError, shown, UnavailableError } from "../error.ts";
+import { asksLoopback, isFromOtherSite } from "../loopback.ts";
+import { secretAmong } from "../secret.ts";
 import type { Store } from "../store/store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { type DeadLettersSource, registerDeadLetters } from "./dead-letters.ts";
@@ -44,8 +45,9 @@ const ListQuery = Type.Object({
 
 export async function registerApi(app: FastifyInstance, settings: ApiSettings): Promise<void> {
   const { store, telemetry } = settings;
-  app.get("/livez", async () => ({ status: "alive" }));
-  app.get("/readyz", async (_request, reply) => {
+  const guard = { onRequest: hostGuard(settings) };
+  app.get("/livez", guard, async () => ({ status: "alive" }));
+  app.get("/readyz", guard, async (_request, reply) => {
     const reasons = settings.unready();
     if (reasons.length > 0) return reply.code(503).send({ status: "unready", reasons });
     try {
@@ -55,11 +57,12 @@ export async function registerApi(app: FastifyInstance, settings: ApiSettings): 
       return reply.code(503).send({ status: "unready", reasons: [reason] });
     }
   });
-  app.get("/metrics", async (_request, reply) =>
+  app.get("/metrics", guard, async (_request, reply) =>
     reply.type("text/plain; version=0.0.4").send(await telemetry.metrics()),
   );
   await app.register(
     async (scope) => {
+      scope.addHook("onRequest", hostGuard(settings));
       scope.addHook("onRequest", async (request, reply) => authorise(request, reply, settings));
       scope.addHook("onRequest", refuseOtherSites);
       scope.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) =>
@@ -132,10 +135,16 @@ function isUnavailable(error: Error): boolean {
  * token; browsers say where it comes from.
  */
 async function refuseOtherSites(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-  const { origin, host } = request.headers;
-  if (request.method === "GET" || request.method === "HEAD" || origin === undefined) return;
-  if (URL.canParse(origin) && new URL(origin).host === host) return;
-  await problem(reply, 403, "not from another site");
+  if (request.method === "GET" || request.method === "HEAD") return;
+  if (isFromOtherSite(request.headers)) await problem(reply, 403, "not from another site");
+}
+
+/** Without tokens only this machine is answered, and only by its own names. */
+function hostGuard({ config }: ApiSettings) {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    if (config.tokens.length > 0 || asksLoopback(request.headers)) return;
+    await problem(reply, 403, "without tokens only a loopback Host is answered");
+  };
 }
 
 async function authorise(
@@ -145,10 +154,6 @@ async function authorise(
 ): Promise<void> {
   if (config.tokens.length === 0) return;
   const given = request.headers.authorization?.replace(/^Bearer\s+/i, "") ?? "";
-  const digest = (text: string) => createHash("sha256").update(text).digest();
-  let known = false;
-  for (const token of config.tokens) {
-    if (timingSafeEqual(digest(given), digest(token))) known = true;
-  }
-  if (!known) await problem(reply.header("www-authenticate", "Bearer"), 401, "token not accepted");
+  if (secretAmong([given], config.tokens)) return;
+  await problem(reply.header("www-authenticate", "Bearer"), 401, "token not accepted");
 }

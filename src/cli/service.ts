@@ -1,7 +1,6 @@
 /** @module One whole service in one process: data directory, pipeline, HTTP doors and API. */
 
-import { mkdirSync } from "node:fs";
-import { isIP } from "node:net";
+import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import fastify, { type FastifyInstance } from "fastify";
 import { registerApi } from "../api/api.ts";
@@ -13,6 +12,7 @@ import { collectors } from "../collector/collectors.ts";
 import { registerDoors } from "../collector/receiver.ts";
 import type { Config } from "../config/config.ts";
 import { problemLine, ServiceError, shown } from "../error.ts";
+import { isLoopback } from "../loopback.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
 import { createSinks } from "../sink/sinks.ts";
 import { openEmbeddedState } from "../state/embedded.ts";
@@ -54,16 +54,18 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
   const closers: (() => Promise<void> | void)[] = [];
   try {
     makeDataDir(config.dataDir);
+    const statePath = join(config.dataDir, "state.db");
+    const busPath = join(config.dataDir, "bus.db");
+    for (const path of [busPath, statePath]) keepPrivate(path, telemetry);
     const trouble = new Trouble(telemetry);
     const { fileBytesMax } = config.bus;
     const bus = await openEmbeddedBus({
-      ...{ path: join(config.dataDir, "bus.db"), clock, retention: retentionOf(config.bus) },
+      ...{ path: busPath, clock, retention: retentionOf(config.bus) },
       ...(fileBytesMax === undefined ? {} : { fileBytesMax }),
       onTrouble: (heard) => trouble.hear(heard),
       onSwept: (swept) => telemetry.log.debug(swept, "retention has swept"),
     });
     closers.push(() => bus.close());
-    const statePath = join(config.dataDir, "state.db");
     const states = openEmbeddedState({ path: statePath });
     closers.push(() => states.close());
     const store = openEmbeddedStore({ path: statePath });
@@ -102,11 +104,25 @@ function linksOf({ consoleUrl, listen }: Config): { readonly consoleUrl?: string
 
 function makeDataDir(path: string): void {
   try {
-    mkdirSync(path, { recursive: true });
+    mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (error) {
     const found = `${shown(path)}: ${errorCode(error)}`;
     const expected = "a directory that can be written";
     throw new ServiceError({ code: "config-invalid", place: "dataDir", expected, found });
+  }
+}
+
+/**
+ * Raw records hold secrets. SQLite gives its side files the mode of the database, so that one is
+ * made first, and one that is there is closed to others.
+ */
+function keepPrivate(path: string, telemetry: Telemetry): void {
+  try {
+    closeSync(openSync(path, "a", 0o600));
+    chmodSync(path, 0o600);
+  } catch (error) {
+    // Of another owner: whoever set it up so may have a reason, and opening it says what is wrong.
+    telemetry.log.warn({ path, error: errorCode(error) }, "a file could not be made private");
   }
 }
 
@@ -207,11 +223,6 @@ function refuseOpenDoors({ listen, doors, api }: Config): void {
   });
 }
 
-function isLoopback(host: string): boolean {
-  if (host === "localhost" || host === "::1") return true;
-  return isIP(host) === 4 && host.startsWith("127.");
-}
-
 /**
  * What goes wrong on the bus while the service runs: logged, shown by /readyz, and in the end a
  * reason to restart.
@@ -219,8 +230,8 @@ function isLoopback(host: string): boolean {
 class Trouble {
   readonly #telemetry: Telemetry;
   readonly #standing = new Set<string>();
-  /** Told by the next answer of /readyz, and then only in the log and the metrics. */
-  readonly #toldOnce = new Set<string>();
+  /** The latest loss by place, told until the restart: who asks must not take it from others. */
+  readonly #losses = new Map<string, string>();
   readonly #break: (reason: string) => void;
   readonly broken: Promise<string>;
 
@@ -237,7 +248,7 @@ class Trouble {
     if (lost !== undefined) {
       this.#telemetry.emit.evicted({ what: topic, reason: "retention", count: lost });
       this.#telemetry.log.error({ place, reason, lost }, "records went before they were handled");
-      this.#toldOnce.add(`${place} lost records to retention: ${reason}`);
+      this.#losses.set(place, `${place} lost records to retention: ${reason}`);
       return;
     }
     this.#telemetry.log.error({ place, reason, retryAfterMs }, "records could not be handled");
@@ -247,8 +258,6 @@ class Trouble {
   }
 
   reasons(): readonly string[] {
-    const reasons = [...this.#standing, ...this.#toldOnce];
-    this.#toldOnce.clear();
-    return reasons;
+    return [...this.#standing, ...this.#losses.values()];
   }
 }

@@ -2,12 +2,19 @@
 
 import { createGunzip } from "node:zlib";
 import type { FastifyRequest } from "fastify";
-import { type Problem, shown } from "../error.ts";
+import { type Problem, ServiceError, shown } from "../error.ts";
 
 /** A header that came once and is not empty. */
 export function headerText(request: FastifyRequest, name: string): string | undefined {
   const value = request.headers[name];
   return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+export interface DecodingLimits {
+  /** Of the body after decompression. */
+  readonly bytesMax: number;
+  /** Told of each piece of so many bytes before it is kept; what it throws ends the work. */
+  readonly grow: (bytes: number) => void;
 }
 
 /**
@@ -16,7 +23,7 @@ export function headerText(request: FastifyRequest, name: string): string | unde
  */
 export async function decoded(
   request: FastifyRequest<{ Body: Buffer }>,
-  bytesMax: number,
+  { bytesMax, grow }: DecodingLimits,
 ): Promise<Buffer | Problem> {
   const encoding = headerText(request, "content-encoding")?.toLowerCase() ?? "identity";
   const gzipped = request.body[0] === 0x1f && request.body[1] === 0x8b;
@@ -42,9 +49,11 @@ export async function decoded(
         const expected = `at most ${bytesMax} bytes after decompression`;
         return { code: "body-too-large", place, expected, found: "more" };
       }
+      grow(part.length);
       parts.push(part);
     }
   } catch (error) {
+    if (error instanceof ServiceError) throw error;
     return { code: "encoding-unsupported", place, expected: "gzip", found: shown(String(error)) };
   }
   return Buffer.concat(parts);

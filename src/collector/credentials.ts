@@ -1,26 +1,12 @@
 /**
- * @module What proves that a delivery comes from its feed: shared secrets, compared in constant
- * time.
+ * @module What proves that a delivery comes from its feed: tokens, and signatures made with a
+ * shared secret.
  */
 
-import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac } from "node:crypto";
+import { secretAmong } from "../secret.ts";
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
-
-/** Compares digests, so neither length nor content of the secret shows in the time taken. */
-function equalSecrets(given: string, expected: string): boolean {
-  const digest = (text: string) => createHash("sha256").update(text).digest();
-  return timingSafeEqual(digest(given), digest(expected));
-}
-
-/** Whether any of `expected` was given; looks at all of them whatever the first says. */
-function oneOf(given: readonly string[], expected: readonly string[]): boolean {
-  let found = false;
-  for (const candidate of given) {
-    for (const secret of expected) if (equalSecrets(candidate, secret)) found = true;
-  }
-  return found;
-}
 
 /**
  * The tokens a request carries: `Authorization: Bearer|Splunk <token>`, the password of HTTP Basic
@@ -47,7 +33,7 @@ export function givenTokens(headers: Headers, pathSecret?: string): string[] {
 
 /** True when no token is configured (a loopback installation) or one of them was given. */
 export function tokenAccepted(given: readonly string[], configured: readonly string[]): boolean {
-  return configured.length === 0 || oneOf(given, configured);
+  return configured.length === 0 || secretAmong(given, configured);
 }
 
 /**
@@ -62,5 +48,5 @@ export function githubSignatureValid(
   const expected = secrets.map(
     (secret) => `sha256=${createHmac("sha256", secret).update(body).digest("hex")}`,
   );
-  return oneOf([signature ?? ""], expected);
+  return secretAmong([signature ?? ""], expected);
 }

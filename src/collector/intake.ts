@@ -5,7 +5,8 @@
 
 import { createHash } from "node:crypto";
 import { type Problem, shown } from "../error.ts";
-import type { Event, Feed } from "../event/event.ts";
+import type { Event, Feed, FieldScalar, FieldValue } from "../event/event.ts";
+import { listMax } from "../event/fields.ts";
 import type { Collector, Delivery, Intake, Rejection } from "./collector.ts";
 import { itemTexts, parseScanned } from "./json.ts";
 import { type Piece, splitRecords } from "./lines.ts";
@@ -165,7 +166,38 @@ export class Total {
 
 /** One record became these events. */
 export function taken(events: readonly Event[]): Intake {
-  return { records: 1, events, rejections: [], skipped: 0 };
+  return { records: 1, events: events.map(bounded), rejections: [], skipped: 0 };
+}
+
+/** Longer values are cut: one must not make an event that no stage can carry. */
+export const valueLengthMax = 65_536;
+export const rawLengthMax = 4 * 1024 * 1024;
+
+/** The event with long texts cut, and their names in `pipewarden.truncated`; `raw` is one. */
+function bounded(event: Event): Event {
+  const cut = Object.entries(event.fields).flatMap(([name, value]) => {
+    const short = shortened(value);
+    return short === value ? [] : [[name, short] as const];
+  });
+  const rawFits = event.raw.length <= rawLengthMax;
+  if (cut.length === 0 && rawFits) return event;
+  const names = [...cut.map(([name]) => name), ...(rawFits ? [] : ["raw"])].slice(0, listMax);
+  // Names are dotted and begin with ours, so none of them is `__proto__`.
+  const fields = { ...event.fields, ...Object.fromEntries(cut), "pipewarden.truncated": names };
+  return { ...event, fields, raw: rawFits ? event.raw : start(event.raw, rawLengthMax) };
+}
+
+/** The same value when nothing in it is too long. */
+function shortened(value: FieldValue): FieldValue {
+  if (typeof value === "string") return value.length > valueLengthMax ? start(value) : value;
+  if (typeof value !== "object" || value === null) return value;
+  const tooLong = (item: FieldScalar) => typeof item === "string" && item.length > valueLengthMax;
+  if (!value.some(tooLong)) return value;
+  return value.map((item) => (typeof item === "string" && tooLong(item) ? start(item) : item));
+}
+
+function start(text: string, lengthMax = valueLengthMax): string {
+  return text.slice(0, lengthMax).toWellFormed();
 }
 
 /** One record became a rejection. */

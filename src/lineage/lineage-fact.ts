@@ -39,8 +39,8 @@ export interface Lineage {
    */
   apply(fact: LineageFact): readonly string[];
   /**
-   * Marks a run as suspicious (it has an incident): what it saves and the tokens it held become
-   * tainted.
+   * Marks a run as suspicious (it has an alert of level high or above): what it saves and the
+   * tokens it held become tainted.
    */
   suspect(run: string, occurredAt: EpochMs): readonly string[];
   /** Transitive, nearest first, at most 16. */

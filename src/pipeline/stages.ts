@@ -197,7 +197,9 @@ export function createNotifyStage({ emit, alerts, lineage }: NotifyParts): Stage
   };
 }
 
-/** A flood that folds into one alert changes it a hundred times a batch; people see the last one. */
+/**
+ * A flood that folds into one alert changes it a hundred times a batch; people see the last one.
+ */
 function lastDocuments(out: readonly NewRecord[]): NewRecord[] {
   const last = new Map<string, NewRecord>();
   for (const record of out) if (record.topic === "documents") last.set(record.key, record);

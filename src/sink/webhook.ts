@@ -113,6 +113,13 @@ function checkedUrl(text: string, place: string): URL {
   return url;
 }
 
+/**
+ * Answers about the notice itself, and 410, which Standard Webhooks gives to an address that is
+ * gone for good. All others, 401, 403, 404, 405 and 501 too, are what a rotated secret or an
+ * ingress without its backend answers: somebody repairs those, and the page must not be lost.
+ */
+const permanent: ReadonlySet<number> = new Set([400, 410, 413, 415, 422]);
+
 async function classified(answer: Dispatcher.ResponseData, now: EpochMs): Promise<Delivery> {
   const { statusCode: status, headers, body } = answer;
   if (status >= 200 && status < 300) {
@@ -121,8 +128,7 @@ async function classified(answer: Dispatcher.ResponseData, now: EpochMs): Promis
     return { kind: "delivered", receipt: `http ${status}` };
   }
   const reason = `http ${status}${await excerpt(body)}`;
-  const isRefusal = status >= 400 && status < 500 && status !== 408 && status !== 429;
-  if (isRefusal) return { kind: "rejected", reason };
+  if (permanent.has(status)) return { kind: "rejected", reason };
   // A redirect is not followed, the body would go where nobody configured; it may be passing, so it
   // is a retry.
   const afterMs = retryAfterMs(headers["retry-after"], now);

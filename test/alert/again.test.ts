@@ -6,7 +6,7 @@ import { build, match, midnight, rule, Timeline } from "./fakes.ts";
 
 const quiet = rule({ id: "quiet" });
 const loud = rule({ id: "loud", level: "high", page: true });
-const nothing: AlertChange = { alerts: [], incidents: [], notices: [] };
+const nothing: AlertChange = { alerts: [], incidents: [], notices: [], withheld: 0 };
 const yesterday = build({
   runId: "100",
   runNumber: 811,

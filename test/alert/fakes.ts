@@ -123,7 +123,12 @@ export class Timeline {
   apply(step: Step, now?: number): AlertChange {
     // Made afresh each time: neither may remember what is not in the state.
     const lineage = createLineage({ state: this.#state });
-    const alerts = createAlerts({ ...this.#settings, state: this.#state, lineage });
+    const alerts = createAlerts({
+      pageAgeMaxMs: hourMs,
+      ...this.#settings,
+      state: this.#state,
+      lineage,
+    });
     const change =
       "match" in step
         ? alerts.apply(step.match, now ?? step.match.occurredAt + 500)

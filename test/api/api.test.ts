@@ -256,6 +256,36 @@ describe("tokens", () => {
   });
 });
 
+describe("a name that is not loopback", () => {
+  const paths = ["/livez", "/readyz", "/metrics", "/api/v1/incidents", "/api/v1/nothing"];
+
+  it.each([
+    ["localhost:8480", false],
+    ["127.0.0.1:8480", false],
+    ["[::1]:8480", false],
+    ["rebound.example:8480", true],
+    ["127.0.0.1.example", true],
+    ["192.0.2.1:8480", true],
+    [":8480", true],
+  ])("as %j is refused without tokens: %s", async (host, refused) => {
+    const app = await apiOver(incidents(1));
+    for (const url of paths) {
+      const answer = await app.inject({ url, headers: { host } });
+      const status = url.endsWith("nothing") ? 404 : 200;
+      expect(answer.statusCode).toBe(refused ? 403 : status);
+      if (refused) expect(problemOf(answer)).toMatch(/^403 .*loopback/);
+    }
+  });
+
+  it("is no matter where tokens are needed", async () => {
+    const app = await apiOver(incidents(1), { config: { tokens: [token] } });
+    const headers = { host: "pipewarden.example", authorization: `Bearer ${token}` };
+    for (const url of paths.slice(0, 4)) {
+      expect((await app.inject({ url, headers })).statusCode).toBe(200);
+    }
+  });
+});
+
 describe("readiness", () => {
   it("shows what each stage has yet to do", async () => {
     const app = await apiOver([], { backlog: async () => ({ detect: 12, store: 0 }) });

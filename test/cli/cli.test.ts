@@ -1,4 +1,12 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -215,6 +223,23 @@ describe("serve", () => {
     await third.stop();
   });
 
+  it("keeps its data to itself, also where it was open before", async () => {
+    const dataDir = join(newDirectory(), "new");
+    const parts = { clock: realClock, telemetry: silentTelemetry(), stdout: process.stdout };
+    const path = settingsFile({ dataDir, listen: { port: 0 } });
+    const config = readConfig({ path, environment: {} });
+    for (let start = 0; start < 2; start += 1) {
+      const service = await startService({ config, ...parts });
+      expect(statSync(dataDir).mode & 0o777).toBe(0o700);
+      const names = readdirSync(dataDir);
+      expect(names).toEqual(expect.arrayContaining(["bus.db", "state.db"]));
+      const modes = names.map((name) => [name, statSync(join(dataDir, name)).mode & 0o777]);
+      await service.stop();
+      expect(modes).toEqual(names.map((name) => [name, 0o600]));
+      for (const name of readdirSync(dataDir)) chmodSync(join(dataDir, name), 0o644);
+    }
+  });
+
   it("answers its API with problems, and its door with what it took", async () => {
     const path = settingsFile({ dataDir: newDirectory(), listen: { port: 0 } });
     const parts = { clock: realClock, telemetry: silentTelemetry(), stdout: process.stdout };
@@ -231,7 +256,7 @@ describe("serve", () => {
     }
   });
 
-  it("says once when retention let go of what a stage had not handled, and counts it", async () => {
+  it("says until the restart that retention let go of what a stage had not handled, and counts it", async () => {
     const dataDir = newDirectory();
     const clock = new VirtualClock();
     const path = join(dataDir, "bus.db");
@@ -266,10 +291,12 @@ describe("serve", () => {
     try {
       const first = await fetch(`${service.url}/readyz`);
       expect(first.status).toBe(503);
-      expect(((await first.json()) as { reasons: string[] }).reasons).toEqual([
+      const told = (await first.json()) as { reasons: string[] };
+      expect(told.reasons).toEqual([
         expect.stringMatching(/^detect: events\/0 lost records to retention: .*bus-records-lost/),
       ]);
-      expect((await fetch(`${service.url}/readyz`)).status).toBe(200);
+      const second = await fetch(`${service.url}/readyz`);
+      expect([second.status, await second.json()]).toEqual([503, told]);
       const metrics = await (await fetch(`${service.url}/metrics`)).text();
       expect(metrics).toContain('pipewarden_evicted_total{what="events",reason="retention"} 1\n');
     } finally {

@@ -1,4 +1,6 @@
 import { createHmac } from "node:crypto";
+import { request } from "node:http";
+import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import fastify, { type FastifyInstance, type LightMyRequestResponse } from "fastify";
 import { Value } from "typebox/value";
@@ -30,7 +32,10 @@ afterEach(async () => {
   for (const app of opened.splice(0)) await app.close();
 });
 
-async function open(config: object = {}, accept?: () => Promise<void>): Promise<Opened> {
+async function open(
+  config: object = {},
+  accept?: (intake: Intake) => Promise<void>,
+): Promise<Opened> {
   const app = fastify();
   opened.push(app);
   const taken: Opened["taken"] = [];
@@ -40,7 +45,7 @@ async function open(config: object = {}, accept?: () => Promise<void>): Promise<
     telemetry: silentTelemetry(),
     collectors,
     accept: async (intake, feed) => {
-      await accept?.();
+      await accept?.(intake);
       taken.push({ intake, feed });
     },
   });
@@ -197,6 +202,208 @@ describe("compression", () => {
   });
 });
 
+describe("what is too large for the bus", () => {
+  const kept = 65_536;
+  /** Refuses as the bus does, by the raw text of each record. */
+  const bus = async ({ events, rejections }: Intake) => {
+    const longest = Math.max(0, ...[...events, ...rejections].map(({ raw }) => raw.length));
+    if (longest <= kept) return;
+    const [expected, found] = ["a record of at most 65536 bytes", `${longest} bytes`];
+    throw new ServiceError({ code: "body-too-large", place: "bus.db", expected, found });
+  };
+  const large = JSON.stringify({ ...JSON.parse(alert), output: "x".repeat(kept) });
+  const broken = "{".padEnd(kept + 1, "y");
+
+  it.each([
+    ["an event", large, 0, 1, 413],
+    ["a rejection", broken, 0, 1, 413],
+    ["one of three events", `${alert}\n${large}\n${alert}`, 2, 1, 200],
+    ["one event beside a small rejection", `${large}\n{`, 0, 2, 400],
+    ["both among others", `${alert}\n${broken}\n${large}\n{\n${alert}`, 2, 3, 200],
+  ])("%s", async (_name, body, accepted, rejected, status) => {
+    const { post, taken } = await open({}, bus);
+    const answer = await post("/v1/falco", body);
+    expect(answer.statusCode).toBe(status);
+    if (status === 200) expect(answer.json()).toMatchObject({ accepted, rejected });
+    expect(answer.body).not.toContain("bus.db");
+    const events = taken.flatMap(({ intake }) => intake.events);
+    const rejections = taken.flatMap(({ intake }) => intake.rejections);
+    expect([events.length, rejections.length]).toEqual([accepted, rejected]);
+    const cut = rejections.filter(({ problem }) => problem.code === "body-too-large");
+    expect(cut.length).toBeGreaterThan(0);
+    for (const { raw, problem } of cut) {
+      expect(body).toContain(raw);
+      expect(raw).toHaveLength(kept);
+      expect(problem.found).toMatch(/^one that is larger; 65536 of its \d+ characters are kept$/);
+    }
+  });
+
+  it("is nothing that fits exactly, and no other refusal is taken for it", async () => {
+    const exact = "{".padEnd(kept, "y");
+    const { post, taken } = await open({}, bus);
+    expect((await post("/v1/falco", exact)).json().problems[0].code).toBe("json-invalid");
+    expect(taken[0]?.intake.rejections[0]?.raw).toBe(exact);
+    const failing = await open({}, async () => {
+      throw new Error("the disk is gone");
+    });
+    expect((await failing.post("/v1/falco", alert)).statusCode).toBe(500);
+    expect(failing.taken).toEqual([]);
+  });
+
+  const longRaw = 4 * 1024 * 1024;
+  it.each([
+    [kept, 0, undefined],
+    [kept + 1, 0, ["pipewarden.falco.output"]],
+    [5, longRaw, ["raw"]],
+  ])("a value of %i characters and %i of padding", async (length, padding, names) => {
+    const { post, taken } = await open();
+    const record = { ...JSON.parse(alert), output: "x".repeat(length) };
+    const body = JSON.stringify(record).replace("{", `{${" ".repeat(padding)}`);
+    expect((await post("/v1/falco", body)).json()).toMatchObject({ accepted: 1 });
+    const event = taken[0]?.intake.events[0];
+    const told = event?.fields["pipewarden.truncated"];
+    if (names === undefined) expect(told).toBeUndefined();
+    else expect(told).toEqual(expect.arrayContaining(names));
+    expect(event?.fields["pipewarden.falco.output"]).toBe("x".repeat(Math.min(length, kept)));
+    expect(event?.raw).toBe(body.slice(0, longRaw));
+  });
+});
+
+describe("before a body is read", () => {
+  const size = 900;
+  const config = {
+    falcoTokens: [token],
+    githubWebhookSecrets: [secret],
+    ...{ inFlightBytesMax: 1_024, bodyBytesMax: 1_024 },
+  };
+  const proof = { authorization: `Bearer ${token}` };
+
+  async function listening(settings: object = config): Promise<Opened & { port: number }> {
+    const all = await open(settings);
+    await all.app.listen({ host: "127.0.0.1", port: 0 });
+    return { ...all, port: (all.app.server.address() as AddressInfo).port };
+  }
+
+  /** Sends the head alone: with what the door answers, or once it waits for the body. */
+  function head(port: number, path: string, headers: Record<string, string | number>) {
+    const sent = request({ port, path, method: "POST", headers, agent: false });
+    sent.on("error", () => undefined);
+    const answered = new Promise<number>((resolve) => {
+      sent.once("response", (response) => resolve(response.statusCode ?? 0));
+    });
+    const waits = new Promise<void>((resolve) => sent.once("continue", resolve));
+    sent.flushHeaders();
+    return { sent, answered, waits };
+  }
+
+  it.each([
+    ["/v1/falco", {}, 401],
+    ["/v1/falco", { authorization: `Bearer ${token}x` }, 401],
+    ["/v1/github/webhook", {}, 401],
+    // Refused for its length alone, whoever sends it.
+    ["/v1/falco", { ...proof, "content-length": 1_025 }, 413],
+    ["/v1/egress", { host: "rebound.example" }, 403],
+  ])("%s with %j is answered %i", async (path, headers, status) => {
+    const { port } = await listening();
+    const { sent, answered } = head(port, path, { "content-length": size, ...headers });
+    expect(await answered).toBe(status);
+    sent.destroy();
+  });
+
+  it.each([
+    ["a length", { "content-length": size }],
+    ["no length, as the longest", { "transfer-encoding": "chunked" }],
+  ])("room is taken for %s, and given back when the sender goes away", async (_name, length) => {
+    const { port, post, taken } = await listening();
+    const slow = head(port, "/v1/falco", { ...proof, ...length, expect: "100-continue" });
+    await slow.waits;
+    expect((await post("/v1/falco", alert, proof)).statusCode).toBe(503);
+    // Who has no credential takes no room, and is told so.
+    expect((await post("/v1/falco", alert)).statusCode).toBe(401);
+    slow.sent.destroy();
+    let status = 503;
+    for (let tries = 0; status === 503 && tries < 5_000; tries += 1) {
+      await new Promise((resolve) => setImmediate(resolve));
+      status = (await post("/v1/falco", alert, proof)).statusCode;
+    }
+    expect([status, taken.length]).toEqual([200, 1]);
+  });
+
+  it("strangers at the webhook door leave room for the proven", async () => {
+    const { port, post } = await listening({ ...config, inFlightBytesMax: 2_048 });
+    const headers = { "content-length": size, "x-hub-signature-256": "sha256=0" };
+    const slow = head(port, "/v1/github/webhook", { ...headers, expect: "100-continue" });
+    await slow.waits;
+    const body = ping.padEnd(size);
+    expect((await post("/v1/github/webhook", body, signed(body))).statusCode).toBe(503);
+    expect((await post("/v1/falco", alert.padEnd(size), proof)).statusCode).toBe(200);
+    slow.sent.destroy();
+  });
+
+  it("is given back after every answer", async () => {
+    const { post } = await open(config);
+    for (const [body, status] of [
+      [alert, 200],
+      ["{".padEnd(size), 400],
+      ["x".repeat(1_025), 413],
+    ] as const) {
+      for (let time = 0; time < 3; time += 1) {
+        expect((await post("/v1/falco", body, proof)).statusCode).toBe(status);
+      }
+    }
+  });
+
+  it("what a body inflates to is counted with it", async () => {
+    const { post, taken } = await open({ inFlightBytesMax: 8_192, bodyBytesMax: 65_536 });
+    const fits = await post("/v1/egress", gzipSync(`${squidLine}\n`.repeat(40)));
+    expect(fits.statusCode).toBe(200);
+    const answer = await post("/v1/egress", gzipSync(`${squidLine}\n`.repeat(200)));
+    expect([answer.statusCode, answer.headers["retry-after"]]).toEqual([503, "2"]);
+    expect(taken).toHaveLength(1);
+    expect((await post("/v1/egress", squidLine)).statusCode).toBe(200);
+  });
+});
+
+describe("a browser", () => {
+  it.each([
+    ["localhost", 200],
+    ["LocalHost:8480", 200],
+    ["127.0.0.1:8480", 200],
+    ["127.9.9.9", 200],
+    ["[::1]:8480", 200],
+    ["rebound.example:8480", 403],
+    ["127.0.0.1.example", 403],
+    ["localhost.example", 403],
+    ["localhost:8480:1", 403],
+    ["[::2]", 403],
+    ["192.0.2.1", 403],
+    [":8480", 403],
+  ])("asking for %j is answered %i by a door without tokens", async (host, status) => {
+    const { app, post, taken } = await open({ egressTokens: [token] });
+    expect((await post("/v1/falco", alert, { host })).statusCode).toBe(status);
+    expect(taken).toHaveLength(status === 200 ? 1 : 0);
+    const health = await app.inject({ url: "/services/collector/health", headers: { host } });
+    expect(health.statusCode).toBe(status);
+    // Where a token is needed the name does not matter.
+    const proof = { host, authorization: `Bearer ${token}` };
+    expect((await post("/v1/egress", squidLine, proof)).statusCode).toBe(200);
+  });
+
+  it.each([
+    ["http://evil.example", 403],
+    ["null", 403],
+    ["http://127.0.0.1:8481", 403],
+    ["http://127.0.0.1:8480", 200],
+  ])("on a page of %s is answered %i", async (origin, status) => {
+    const { post, taken } = await open({ egressTokens: [token] });
+    const headers = { origin, host: "127.0.0.1:8480" };
+    expect((await post("/v1/falco", alert, headers)).statusCode).toBe(status);
+    const proof = { ...headers, authorization: `Bearer ${token}` };
+    expect((await post("/v1/egress", squidLine, proof)).statusCode).toBe(status);
+    expect(taken).toHaveLength(status === 200 ? 2 : 0);
+  });
+});
+
 describe("GitHub webhooks", () => {
   const config = { githubWebhookSecrets: [secret, "the-next-secret-in-rotation"] };
 
@@ -235,6 +442,17 @@ describe("GitHub webhooks", () => {
     const again = await post("/v1/github/webhook", ping, signed(ping));
     expect([again.statusCode, again.json()]).toEqual([200, { accepted: 0, duplicate: true }]);
     expect(taken).toHaveLength(1);
+  });
+
+  it("remembers no delivery id of another door", async () => {
+    const { post, taken } = await open(config);
+    const id = { "x-github-delivery": signed(ping)["x-github-delivery"] ?? "" };
+    for (let time = 0; time < 2; time += 1) {
+      expect((await post("/v1/falco", alert, id)).json()).toMatchObject({ accepted: 1 });
+    }
+    const answer = await post("/v1/github/webhook", ping, signed(ping));
+    expect(answer.json()).toMatchObject({ accepted: 1 });
+    expect(taken).toHaveLength(3);
   });
 
   it("takes a redelivery when the first try could not be stored", async () => {

@@ -370,6 +370,7 @@ describe("a night whose audit stream told no secrets", () => {
     expect(page?.incident.build).toMatchObject({ repository: "acme/payments", runNumber: 812 });
     expect(page?.incident.build?.secretsPassed).toBeUndefined();
     expect(page?.incident.secretsExposed).toEqual([]);
+    expect(page && renderPage(page)).toContain("not known: no feed told what the job was given");
     expect(page?.incident.reason).toContain("which secrets it held is not known");
     const post = alerts.find(({ rule }) => rule.title.startsWith("Runner sends data to a bare"));
     expect(post?.build).toMatchObject({ repository: "acme/payments", runNumber: 812 });

@@ -91,7 +91,7 @@ describe("webhook", () => {
     expect(receiver.requests[0]?.signature.split(" ")).toHaveLength(2);
     await both.close();
     const other = makeSink(receiver.url, [secretOf("new")], clock);
-    expect(await other.send(noticeOf(), never)).toMatchObject({ kind: "rejected" });
+    expect(await other.send(noticeOf(), never)).toMatchObject({ kind: "retry" });
     await other.close();
   });
 
@@ -104,15 +104,19 @@ describe("webhook", () => {
     [302, "retry"],
     [307, "retry"],
     [400, "rejected"],
-    [401, "rejected"],
-    [403, "rejected"],
-    [404, "rejected"],
+    [401, "retry"],
+    [403, "retry"],
+    [404, "retry"],
+    [405, "retry"],
     [408, "retry"],
+    [409, "retry"],
     [410, "rejected"],
     [413, "rejected"],
+    [415, "rejected"],
     [422, "rejected"],
     [429, "retry"],
     [500, "retry"],
+    [501, "retry"],
     [502, "retry"],
     [503, "retry"],
     [504, "retry"],
@@ -121,6 +125,12 @@ describe("webhook", () => {
     expect((await sink.send(noticeOf(), never)).kind).toBe(kind);
     // A redirect that was followed would be a second request.
     expect(receiver.requests).toHaveLength(1);
+  });
+
+  it("delivers the page it was refused while the receiver had another secret", async () => {
+    receiver.answerNext({ status: 401 });
+    expect(await sink.send(noticeOf(), never)).toMatchObject({ kind: "retry" });
+    expect(await sink.send(noticeOf(), never)).toMatchObject({ kind: "delivered" });
   });
 
   it.each(["drop" as const])("tries again when the connection breaks: %s", async (answer) => {

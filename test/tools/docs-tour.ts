@@ -6,7 +6,7 @@
 import { createAlerts, renderPage } from "../../src/alert/alert.ts";
 import type { BusRecord, NewRecord } from "../../src/bus/bus.ts";
 import { openMemoryBus } from "../../src/bus/memory.ts";
-import { minuteMs, secondMs, VirtualClock } from "../../src/clock.ts";
+import { hourMs, minuteMs, secondMs, VirtualClock } from "../../src/clock.ts";
 import { collectors } from "../../src/collector/collectors.ts";
 import { jobPosts, nightlyJob } from "../../src/demo/company.ts";
 import {
@@ -136,7 +136,7 @@ function matched(event: Event): readonly Match[] {
 
 function alerted(match: Match) {
   const state = openMemoryState().open("notify");
-  const alerts = createAlerts({ state, lineage: createLineage({ state }) });
+  const alerts = createAlerts({ state, lineage: createLineage({ state }), pageAgeMaxMs: hourMs });
   const change = alerts.apply(match, now + 6);
   const [alert] = change.alerts;
   const [incident] = change.incidents;
