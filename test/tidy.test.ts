@@ -245,6 +245,42 @@ function isIn(folder: string): (path: string) => boolean {
   return (path) => path.startsWith(folder);
 }
 
+/** Words for which the glossary has another one; the outside world's own may keep theirs. */
+const foreignWords = new Set([
+  ...["ingester", "finding", "ticket", "muted", "hydrate", "timeframe", "bucket", "severity"],
+  ...["notification", "timestamp", "metadata", "message", "snapshot", "buffer", "dedup", "hit"],
+  ...["alerting", "aggregation", "mapper", "policy", "dropped", "old", "push", "ingest"],
+]);
+
+/** `exported noticeKeys` → ["notice", "key"]: the words of every name a file gives to others. */
+function exportedWords({ path, text }: SourceFile): { readonly name: string; words: string[] }[] {
+  const names = text.matchAll(/^export (?:async )?(?:function|const|class|interface|type) (\w+)/gm);
+  return [...names].map(([, name = ""]) => {
+    const words = name.match(/[A-Z]?[a-z]+/g) ?? [];
+    return {
+      name: `${path}: ${name}`,
+      words: words.map((word) => word.toLowerCase().replace(/s$/, "")),
+    };
+  });
+}
+
+describe("words", () => {
+  it("of exported names are the glossary's", () => {
+    const outside = /kafka|(demo|collector)\/github/;
+    const foreign = sources
+      .filter(({ path }) => !outside.test(path))
+      .flatMap(exportedWords)
+      .filter(({ words }) => words.some((word) => foreignWords.has(word)));
+    expect(foreign.map(({ name }) => name)).toEqual([]);
+  });
+
+  it("would notice a foreign one", () => {
+    const text = "export function openFindings(): void {}";
+    const file = { path: "src/alert/x.ts", folder: "alert", text, lines: [text] };
+    expect(exportedWords(file).map(({ words }) => words)).toEqual([["open", "finding"]]);
+  });
+});
+
 describe("bans", () => {
   it.each(bans)("no $what", ({ pattern, except }) => {
     const found = sources
