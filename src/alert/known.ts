@@ -3,19 +3,13 @@
  * Pure.
  */
 
-import { type BuildContext, type Runner, runKey } from "../event/build.ts";
+import { type BuildContext, confidenceRank, type Runner, runKey } from "../event/build.ts";
 import type { Event } from "../event/event.ts";
-
-const confidences = ["none", "after-job", "likely", "exact"];
 
 /** How sure the join of an event is, as a number; a build that came without a join is certain. */
 export function surenessOf({ build, buildJoin }: Event): number {
   if (build === undefined) return 0;
-  return buildJoin === undefined ? confidences.indexOf("exact") : rankOfJoin(buildJoin.confidence);
-}
-
-function rankOfJoin(confidence: string): number {
-  return Math.max(0, confidences.indexOf(confidence));
+  return confidenceRank(buildJoin?.confidence ?? "exact");
 }
 
 /** What the alert stage remembers of the build an event was said to belong to. */

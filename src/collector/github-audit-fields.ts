@@ -1,5 +1,6 @@
 /** @module The fields of a GitHub audit entry under the names of docs/fields.md. */
 
+import { resultOf } from "../event/build.ts";
 import {
   booleanAt,
   type FieldSet,
@@ -10,7 +11,7 @@ import {
   textsAt,
   valueAt,
 } from "../event/fields.ts";
-import { resultOf, workflowPathOf } from "./github-run.ts";
+import { workflowPathOf } from "./github-run.ts";
 
 export function actionOf(entry: OpenRecord): string | undefined {
   return textAt(entry, "action");

@@ -1,5 +1,6 @@
 /** @module The fields of a workflow run and of a job in it, from GitHub's objects for them. */
 
+import { resultOf } from "../event/build.ts";
 import {
   type FieldSet,
   isRecord,
@@ -12,25 +13,6 @@ import {
 
 /** Steps of a job beyond these are counted in `pipewarden.run.steps_dropped`. */
 export const stepsMax = 200;
-
-/**
- * GitHub's conclusion as OpenTelemetry's `cicd.pipeline.result`; none for a run that waits for
- * approval.
- */
-const results: ReadonlyMap<string, string> = new Map([
-  ["success", "success"],
-  ["failure", "failure"],
-  ["startup_failure", "failure"],
-  ["timed_out", "timeout"],
-  ["cancelled", "cancellation"],
-  ["skipped", "skip"],
-  ["neutral", "skip"],
-  ["stale", "skip"],
-]);
-
-export function resultOf(conclusion: string | undefined): string | undefined {
-  return conclusion === undefined ? undefined : results.get(conclusion);
-}
 
 /** `.github/workflows/a.yml@refs/heads/main` without the ref; required workflows come with one. */
 export function workflowPathOf(path: string | undefined): string | undefined {

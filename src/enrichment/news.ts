@@ -1,13 +1,11 @@
 /** @module What a later fact could still add to an answer, and whether one did. Pure. */
 
-import type { BuildContext } from "../event/build.ts";
+import { type BuildContext, confidenceRank } from "../event/build.ts";
 import type { Event } from "../event/event.ts";
 import { isGithub, type Resolution } from "./join.ts";
 import { groupKey } from "./records.ts";
 import type { Waiter } from "./remembered.ts";
 import type { Tells } from "./told.ts";
-
-const confidences = ["none", "after-job", "likely", "exact"];
 
 /**
  * Whether a settled answer could become better: it is not exact, or does not know what decides
@@ -40,7 +38,7 @@ export function isNews({ event, said }: Waiter, resolution: Resolution): boolean
   if (said === undefined) return settled;
   const old = said.build;
   if (old === undefined) return true;
-  const surer = confidences.indexOf(join.confidence) - confidences.indexOf(said.join.confidence);
+  const surer = confidenceRank(join.confidence) - confidenceRank(said.join.confidence);
   if (surer > 0) return true;
   if (!sameJob(old, build)) return surer === 0;
   return tellsMoreOfRun(build, old) || (!isGithub(event) && tellsMoreOfJob(build, old));

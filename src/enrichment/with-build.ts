@@ -1,6 +1,6 @@
 /** @module Writes a build into an event's fields (docs/fields.md, "Added by the join"). */
 
-import { type BuildContext, type BuildJoin, isUntrusted } from "../event/build.ts";
+import { type BuildContext, type BuildJoin, isUntrusted, resultOf } from "../event/build.ts";
 import type { Event, Fields, FieldValue } from "../event/event.ts";
 
 /**
@@ -66,20 +66,4 @@ function buildFields(build: BuildContext): Fields {
 function trustOf(build: BuildContext): string | undefined {
   if (isUntrusted(build)) return "untrusted";
   return build.trigger === undefined ? undefined : "trusted";
-}
-
-/** GitHub's conclusions in OpenTelemetry's words (`cicd.pipeline.result`). */
-const results = new Map([
-  ["success", "success"],
-  ["failure", "failure"],
-  ["startup_failure", "failure"],
-  ["timed_out", "timeout"],
-  ["cancelled", "cancellation"],
-  ["skipped", "skip"],
-  ["neutral", "skip"],
-  ["stale", "skip"],
-]);
-
-function resultOf(conclusion: string | undefined): string | undefined {
-  return conclusion === undefined ? undefined : results.get(conclusion);
 }

@@ -97,3 +97,29 @@ const outsiderTriggers = new Set(["pull_request_target", "issue_comment", "issue
 export function isUntrusted(build: BuildContext): boolean {
   return build.fork || (build.trigger !== undefined && outsiderTriggers.has(build.trigger));
 }
+
+const confidences: readonly BuildJoin["confidence"][] = ["none", "after-job", "likely", "exact"];
+
+/** How sure a join is, as a number to compare: 0 for none, 3 for exact. */
+export function confidenceRank(confidence: BuildJoin["confidence"]): number {
+  return confidences.indexOf(confidence);
+}
+
+const results: ReadonlyMap<string, string> = new Map([
+  ["success", "success"],
+  ["failure", "failure"],
+  ["startup_failure", "failure"],
+  ["timed_out", "timeout"],
+  ["cancelled", "cancellation"],
+  ["skipped", "skip"],
+  ["neutral", "skip"],
+  ["stale", "skip"],
+]);
+
+/**
+ * GitHub's conclusion as OpenTelemetry's `cicd.pipeline.result`; undefined for a run that waits for
+ * approval.
+ */
+export function resultOf(conclusion: string | undefined): string | undefined {
+  return conclusion === undefined ? undefined : results.get(conclusion);
+}

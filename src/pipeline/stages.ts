@@ -9,7 +9,7 @@ import type { Correlation, RoutedMatch } from "../correlation/correlation.ts";
 import type { Detection, Match } from "../detection/detection.ts";
 import type { BuildTable } from "../enrichment/enrichment.ts";
 import { shown } from "../error.ts";
-import { runKey } from "../event/build.ts";
+import { confidenceRank, runKey } from "../event/build.ts";
 import { decodeEvent, isProblem } from "../event/codec.ts";
 import type { Event } from "../event/event.ts";
 import type { Lineage, LineageFact } from "../lineage/lineage.ts";
@@ -225,13 +225,11 @@ function changeRecords({ alerts, incidents, notices }: AlertChange): NewRecord[]
   return [...notices.map(noticeRecord), ...documents.map(documentRecord)];
 }
 
-const sureness = { none: 0, "after-job": 1, likely: 2, exact: 3 } as const;
-
 /** How much an event tells of its build: the store keeps the telling that knows most. */
 function known({ build, buildJoin }: Event): number {
   if (build === undefined) return 0;
   const parts = Object.keys(build).length + (build.secretsPassed === undefined ? 0 : 1);
-  return 100 * sureness[buildJoin?.confidence ?? "none"] + parts;
+  return 100 * confidenceRank(buildJoin?.confidence ?? "none") + parts;
 }
 
 /** Stage 4a: hands notices to the delivery chain, which remembers each under its key. */
