@@ -9,7 +9,7 @@
 import type { EpochMs } from "../clock.ts";
 import { ServiceError } from "../error.ts";
 import type { NewRecord } from "./bus.ts";
-import { type Chunk, FrameWriter, headerBytes, partitionOf, streamOf } from "./frame.ts";
+import { type Chunk, FrameWriter, headerBytes, partitionFor, streamOf } from "./frame.ts";
 
 export interface AppendQueueSettings {
   readonly path: string;
@@ -59,8 +59,9 @@ export class AppendQueue {
     const group = this.#groupFor(bytes);
     group.bytes += bytes;
     this.#backlog += bytes;
-    for (const [index, { topic, key, value }] of records.entries()) {
-      const stream = streamOf(topic, partitionOf(key, partitions), partitions);
+    for (const [index, record] of records.entries()) {
+      const { topic, key, value } = record;
+      const stream = streamOf(topic, partitionFor(record, partitions), partitions);
       group.writer.write({ stream, offset: 0, appendedAt, value }, key, keyBytes[index] ?? 0);
     }
     this.#flushSoon();

@@ -87,17 +87,17 @@ class Table<V> implements StateTable<V> {
 }
 
 /**
- * `save` writes all of a commit or throws and writes nothing; the changes then stay for another try
+ * `save` writes all of a commit, or rejects and writes nothing; the changes then stay for another try
  * or a rollback.
  */
 export class StageState implements State {
-  readonly #save: (changes: StateChanges) => void;
+  readonly #save: (changes: StateChanges) => void | Promise<void>;
   readonly #tables = new Map<string, Table<unknown>>();
   /** By `topic/partition`. */
   readonly #positions = new Map<string, Position>();
   readonly #advanced = new Map<string, Position>();
 
-  constructor(contents: StateContents, save: (changes: StateChanges) => void) {
+  constructor(contents: StateContents, save: (changes: StateChanges) => void | Promise<void>) {
     this.#save = save;
     for (const [name, values] of contents.tables) this.#tables.set(name, new Table(values));
     for (const position of contents.positions) this.#positions.set(placeOf(position), position);
@@ -124,14 +124,14 @@ export class StageState implements State {
     this.#advanced.set(placeOf({ topic, partition }), { topic, partition, next });
   }
 
-  commit(): void {
+  async commit(): Promise<void> {
     const tables = new Map<string, ReadonlyMap<string, unknown>>();
     for (const [name, table] of this.#tables) {
       const changes = table.changed();
       if (changes.size > 0) tables.set(name, changes);
     }
     const positions = [...this.#advanced.values()];
-    this.#save({ tables, positions });
+    await this.#save({ tables, positions });
     for (const table of this.#tables.values()) table.before.clear();
     for (const position of positions) this.#positions.set(placeOf(position), position);
     this.#advanced.clear();

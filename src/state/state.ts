@@ -23,7 +23,7 @@ export interface StateTable<V> {
   readonly size: number;
 }
 
-/** The memory of one stage. */
+/** The memory of one stage for one partition of its topics. */
 export interface State {
   /** The same name gives the same table. V is trusted: only this stage writes it. */
   table<V>(name: string): StateTable<V>;
@@ -31,14 +31,29 @@ export interface State {
   position(topic: Topic, partition: number): Offset;
   /** Takes effect at the next commit. */
   advance(topic: Topic, partition: number, next: Offset): void;
-  /** Saves every change since the last commit, and the positions, as one. */
-  commit(): void;
+  /**
+   * Saves every change since the last commit, and the positions, as one. Nothing may be changed
+   * before it resolves. Rejects with state-unavailable when nothing was saved, or nobody knows: the
+   * changes stay for another try or a rollback. Rejects with state-taken when another process has
+   * opened the same state since: this one must not be used any more.
+   */
+  commit(): Promise<void>;
   /** Forgets every change since the last commit: for a batch that failed half-way. */
   rollback(): void;
 }
 
-/** Opens the states of the stages of one installation. */
+/** What a State belongs to: `detect` and the partition of its topics that it remembers for. */
+export interface StateOwner {
+  readonly stage: string;
+  readonly partition: number;
+}
+
+/** Opens the states of one installation. */
 export interface StateStore {
-  open(stage: string): State;
-  close(): void;
+  /**
+   * What was last committed for this owner, wherever that was. The State opened before for it can
+   * no longer commit. Rejects with state-unavailable or state-corrupt.
+   */
+  open(owner: StateOwner): Promise<State>;
+  close(): Promise<void>;
 }
