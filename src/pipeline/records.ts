@@ -18,6 +18,11 @@ export interface DeadLetter extends LetterOrigin {
   readonly raw: string;
 }
 
+/** What was read again or dropped: every process that lists letters hears of it by the topic. */
+export interface ClosedLetter {
+  readonly closes: string;
+}
+
 /** Where a letter comes from: a delivery of a feed, or a record of the bus. */
 export interface LetterOrigin {
   readonly feed?: Feed;
@@ -43,7 +48,7 @@ interface TopicValues {
   alerts: Match;
   pages: Notice;
   documents: StoreDocument;
-  "dead-letters": DeadLetter;
+  "dead-letters": DeadLetter | ClosedLetter;
 }
 
 const version = 1;
@@ -89,6 +94,15 @@ export function deadLetterRecord(rejection: Rejection, origin: LetterOrigin = {}
   const { delivery, ...rest } = origin;
   const kept = delivery === undefined ? {} : { delivery: withoutSecrets(delivery) };
   return record("dead-letters", rejection.problem.code, { ...rejection, ...rest, ...kept });
+}
+
+/** Takes the letter of this id off every list. */
+export function closingRecord(id: string): NewRecord {
+  return record("dead-letters", id, { closes: id });
+}
+
+export function isClosing(value: DeadLetter | ClosedLetter | Problem): value is ClosedLetter {
+  return "closes" in value;
 }
 
 /** A record of the bus that its stage could not read or apply. */

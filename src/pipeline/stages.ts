@@ -7,7 +7,7 @@ import type { NewRecord } from "../bus/bus.ts";
 import type { EpochMs } from "../clock.ts";
 import type { Correlation, RoutedMatch } from "../correlation/correlation.ts";
 import type { Detection, Match } from "../detection/detection.ts";
-import type { BuildTable } from "../enrichment/enrichment.ts";
+import type { Joiner } from "../enrichment/enrichment.ts";
 import { shown } from "../error.ts";
 import { confidenceRank, runKey } from "../event/build.ts";
 import { decodeEvent, isProblem } from "../event/codec.ts";
@@ -15,6 +15,8 @@ import type { Event } from "../event/event.ts";
 import type { Lineage, LineageFact } from "../lineage/lineage.ts";
 import type { Store, StoreDocument } from "../store/store.ts";
 import type { Emit } from "../telemetry.ts";
+import type { BuildNews, SharedBuilds } from "./builds.ts";
+import { evictionTeller } from "./evictions.ts";
 import {
   alertRecord,
   buildRecord,
@@ -31,18 +33,22 @@ import type { Stage } from "./stage.ts";
 
 export interface DetectParts {
   readonly emit: Emit;
-  readonly builds: BuildTable;
+  readonly builds: Pick<SharedBuilds, "learn">;
+  readonly news: BuildNews;
+  readonly joiner: Joiner;
   readonly detection: Detection;
   readonly routes: (match: Match) => readonly RoutedMatch[];
   readonly lineageFacts: (event: Event) => readonly LineageFact[];
 }
 
 /**
- * Stage 1: learn builds, join, match. Keyed by runner, run or repository; keeps only builds and
- * parked events.
+ * Stage 1: join and match the events of one partition, and tell what they say of builds. Keyed by
+ * runner, run or repository; keeps only events that wait for their build.
  */
 export function createDetectStage(parts: DetectParts): Stage {
-  const { emit, builds, detection, routes, lineageFacts } = parts;
+  const { emit, builds, news, joiner, detection, routes, lineageFacts } = parts;
+  /** What the table learned before this stage was made, or in a batch that failed, is found so. */
+  let rechecked = false;
 
   /**
    * An event that cannot be matched is set aside alone: neither its neighbours nor the fact that
@@ -74,12 +80,13 @@ export function createDetectStage(parts: DetectParts): Stage {
 
   function take(event: Event, now: EpochMs): NewRecord[] {
     const out: NewRecord[] = [];
-    for (const fact of builds.factsOf(event)) {
+    for (const fact of joiner.factsOf(event)) {
       out.push(buildRecord(fact));
-      // Known here at once; other workers learn it from the topic. Learning twice changes nothing.
-      out.push(...release(builds.learn(fact, now), "build-known"));
+      // Known here at once; other processes learn it from the topic. Learning twice changes nothing.
+      const changes = builds.learn(fact, now, news);
+      out.push(...release(joiner.changed(changes, now), "build-known"));
     }
-    const joined = builds.join(event, now);
+    const joined = joiner.join(event, now);
     if (joined.kind === "ready") out.push(...detect(joined.event));
     else emit.eventsParked({});
     return out;
@@ -90,38 +97,30 @@ export function createDetectStage(parts: DetectParts): Stage {
     return events.flatMap(detect);
   }
 
-  const tellEvicted = evictionTeller(emit, () => builds.counts());
+  /** What the process learned since, and the events that have waited long enough. */
+  function catchUp(now: EpochMs): NewRecord[] {
+    const learned = news.take();
+    const known =
+      rechecked && learned !== "many"
+        ? learned.flatMap((changes) => joiner.changed(changes, now))
+        : joiner.recheck(now);
+    rechecked = true;
+    return [...release(known, "build-known"), ...release(joiner.due(now), "waited")];
+  }
+
+  const tellEvicted = evictionTeller(emit, () => joiner.counts());
   return {
-    topics: ["builds", "events"],
-    apply: (records, now) => {
+    apply: (records) => {
       const out = records.flatMap((record) => {
-        if (record.topic === "builds") {
-          const fact = readRecord("builds", record);
-          if (isProblem(fact)) return [setAsideRecord(record, fact)];
-          return release(builds.learn(fact, now), "build-known");
-        }
         const event = decodeEvent(record.value, recordPlace(record));
         if (isProblem(event)) return [setAsideRecord(record, event)];
-        return take(event, now);
+        return take(event, record.appendedAt);
       });
       tellEvicted();
       return out;
     },
-    tick: (now) => release(builds.due(now), "waited"),
-    nextTick: () => builds.nextDue(),
-  };
-}
-
-/** Tells by how much each eviction count has grown since it was last called. */
-function evictionTeller(emit: Emit, counts: () => object): () => void {
-  const told = new Map<string, number>();
-  return () => {
-    for (const [name, count] of Object.entries(counts()) as [string, number][]) {
-      const what = /^(.*)(Evicted|Full)$/.exec(name)?.[1];
-      if (what === undefined) continue;
-      emit.evicted({ what, reason: "bound", count: count - (told.get(name) ?? 0) });
-      told.set(name, count);
-    }
+    tick: catchUp,
+    nextTick: () => (rechecked ? joiner.nextDue() : 0),
   };
 }
 
@@ -137,7 +136,6 @@ export interface CorrelateParts {
 export function createCorrelateStage({ correlation, latenessMs }: CorrelateParts): Stage {
   let latest = 0;
   return {
-    topics: ["matches"],
     apply: (records) => {
       const out = records.flatMap((record) => {
         const routed = readRecord("matches", record);
@@ -180,9 +178,9 @@ export function createNotifyStage({ emit, alerts, lineage }: NotifyParts): Stage
   }
 
   return {
-    topics: ["lineage", "alerts"],
-    apply: (records, now) => {
+    apply: (records) => {
       const out = records.flatMap((record) => {
+        const now = record.appendedAt;
         const value =
           record.topic === "lineage" ? readRecord("lineage", record) : readRecord("alerts", record);
         if (isProblem(value)) return [setAsideRecord(record, value)];
@@ -237,7 +235,6 @@ export function createDeliverStage(
   promise: (notice: AlertChange["notices"][number]) => void,
 ): Stage {
   return {
-    topics: ["pages"],
     apply: (records) =>
       records.flatMap((record) => {
         const notice = readRecord("pages", record);
@@ -254,7 +251,6 @@ export function createDeliverStage(
  */
 export function createStoreStage(store: Store): Stage {
   return {
-    topics: ["documents"],
     apply: async (records) => {
       const documents: StoreDocument[] = [];
       const out: NewRecord[] = [];
