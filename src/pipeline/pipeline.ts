@@ -14,8 +14,10 @@ import {
   type BuildTable,
   createBuildTable,
   createInventory,
+  createJoiner,
   createPlaceKey,
   type EnrichmentConfig,
+  type Joiner,
   type PlaceKey,
 } from "../enrichment/enrichment.ts";
 import type { Feed } from "../event/event.ts";
@@ -173,7 +175,7 @@ export class Pipeline {
     return this.#runner("detect", (state) =>
       createDetectStage({
         emit: telemetry.emit,
-        builds: buildTable(state, enrichment),
+        ...enrichmentIn(state, enrichment),
         detection: createDetection(ruleset),
         routes: createRouter(ruleset),
         lineageFacts: (event) => lineageFacts(event, lineage),
@@ -223,18 +225,24 @@ export class Pipeline {
   }
 }
 
-function buildTable(state: State, config: EnrichmentConfig): BuildTable {
-  return createBuildTable({
+/** The table's tables and the joiner's stand side by side in one State. */
+function enrichmentIn(
+  state: State,
+  config: EnrichmentConfig,
+): { readonly builds: BuildTable; readonly joiner: Joiner } {
+  const inventory = createInventory(config.runners);
+  const builds = createBuildTable({ state, inventory, buildsMax: config.buildsMax });
+  const joiner = createJoiner({
     state,
-    inventory: createInventory(config.runners),
+    builds,
     waitMs: config.waitSeconds * secondMs,
     slackMs: config.slackSeconds * secondMs,
-    buildsMax: config.buildsMax,
     parkedMax: config.parkedMax,
     keepMs: config.keepHours * hourMs,
     openJobMs: config.openJobHours * hourMs,
     afterJobMs: config.afterJobMinutes * minuteMs,
   });
+  return { builds, joiner };
 }
 
 function lineageIn(state: State, config: LineageConfig): Lineage {

@@ -8,7 +8,7 @@ import { type EpochMs, minuteMs, VirtualClock } from "../clock.ts";
 import { collectors } from "../collector/collectors.ts";
 import { createCorrelation, createRouter } from "../correlation/correlation.ts";
 import { createDetection, type Match, type Ruleset } from "../detection/detection.ts";
-import { createBuildTable, createInventory } from "../enrichment/enrichment.ts";
+import { createBuildTable, createInventory, createJoiner } from "../enrichment/enrichment.ts";
 import { problemLine } from "../error.ts";
 import { isProblem } from "../event/codec.ts";
 import type { Event } from "../event/event.ts";
@@ -83,12 +83,13 @@ class Stages {
 
   constructor(ruleset: Ruleset, runners: Timeline["runners"]) {
     const states = openMemoryState();
+    const detectState = states.open("detect");
+    const inventory = createInventory([...runners]);
+    const builds = createBuildTable({ state: detectState, inventory });
     this.#detect = createDetectStage({
       emit: silentTelemetry().emit,
-      builds: createBuildTable({
-        state: states.open("detect"),
-        inventory: createInventory([...runners]),
-      }),
+      builds,
+      joiner: createJoiner({ state: detectState, builds }),
       detection: createDetection(ruleset),
       routes: createRouter(ruleset),
       lineageFacts: () => [],

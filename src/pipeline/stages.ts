@@ -7,7 +7,7 @@ import type { NewRecord } from "../bus/bus.ts";
 import type { EpochMs } from "../clock.ts";
 import type { Correlation, RoutedMatch } from "../correlation/correlation.ts";
 import type { Detection, Match } from "../detection/detection.ts";
-import type { BuildTable } from "../enrichment/enrichment.ts";
+import type { BuildFact, BuildTable, Joiner } from "../enrichment/enrichment.ts";
 import { shown } from "../error.ts";
 import { confidenceRank, runKey } from "../event/build.ts";
 import { decodeEvent, isProblem } from "../event/codec.ts";
@@ -32,6 +32,7 @@ import type { Stage } from "./stage.ts";
 export interface DetectParts {
   readonly emit: Emit;
   readonly builds: BuildTable;
+  readonly joiner: Joiner;
   readonly detection: Detection;
   readonly routes: (match: Match) => readonly RoutedMatch[];
   readonly lineageFacts: (event: Event) => readonly LineageFact[];
@@ -42,7 +43,7 @@ export interface DetectParts {
  * parked events.
  */
 export function createDetectStage(parts: DetectParts): Stage {
-  const { emit, builds, detection, routes, lineageFacts } = parts;
+  const { emit, builds, joiner, detection, routes, lineageFacts } = parts;
 
   /**
    * An event that cannot be matched is set aside alone: neither its neighbours nor the fact that
@@ -74,15 +75,19 @@ export function createDetectStage(parts: DetectParts): Stage {
 
   function take(event: Event, now: EpochMs): NewRecord[] {
     const out: NewRecord[] = [];
-    for (const fact of builds.factsOf(event)) {
+    for (const fact of joiner.factsOf(event)) {
       out.push(buildRecord(fact));
       // Known here at once; other workers learn it from the topic. Learning twice changes nothing.
-      out.push(...release(builds.learn(fact, now), "build-known"));
+      out.push(...learn(fact, now));
     }
-    const joined = builds.join(event, now);
+    const joined = joiner.join(event, now);
     if (joined.kind === "ready") out.push(...detect(joined.event));
     else emit.eventsParked({});
     return out;
+  }
+
+  function learn(fact: BuildFact, now: EpochMs): NewRecord[] {
+    return release(joiner.changed(builds.learn(fact, now), now), "build-known");
   }
 
   function release(events: readonly Event[], reason: "build-known" | "waited"): NewRecord[] {
@@ -90,7 +95,7 @@ export function createDetectStage(parts: DetectParts): Stage {
     return events.flatMap(detect);
   }
 
-  const tellEvicted = evictionTeller(emit, () => builds.counts());
+  const tellEvicted = evictionTeller(emit, () => ({ ...builds.counts(), ...joiner.counts() }));
   return {
     topics: ["builds", "events"],
     apply: (records, now) => {
@@ -98,7 +103,7 @@ export function createDetectStage(parts: DetectParts): Stage {
         if (record.topic === "builds") {
           const fact = readRecord("builds", record);
           if (isProblem(fact)) return [setAsideRecord(record, fact)];
-          return release(builds.learn(fact, now), "build-known");
+          return learn(fact, now);
         }
         const event = decodeEvent(record.value, recordPlace(record));
         if (isProblem(event)) return [setAsideRecord(record, event)];
@@ -107,8 +112,8 @@ export function createDetectStage(parts: DetectParts): Stage {
       tellEvicted();
       return out;
     },
-    tick: (now) => release(builds.due(now), "waited"),
-    nextTick: () => builds.nextDue(),
+    tick: (now) => release(joiner.due(now), "waited"),
+    nextTick: () => joiner.nextDue(),
   };
 }
 
