@@ -196,7 +196,7 @@ async function openHttp({
   await registerApi(app, {
     ...{ config: config.api, store, telemetry },
     unready: () => (stopping ? ["stopping"] : trouble.reasons()),
-    backlog: () => pipeline.backlog(),
+    backlog: async () => pipeline.backlog(),
     deliveriesOf: (incidentId) => pipeline.deliveriesOf(incidentId),
     deadLetters: pipeline.deadLetters,
   });

@@ -6,14 +6,14 @@
 import type { EpochMs } from "../clock.ts";
 import type { BuildContext, BuildJoin, JoinMethod } from "../event/build.ts";
 import { type Event, textOf } from "../event/event.ts";
-import type { RunnerInventory } from "./inventory.ts";
-import type { Leases } from "./leases.ts";
-import type { Picked } from "./pick.ts";
+import { addressChangeKey } from "./changes.ts";
+import { addressKey } from "./inventory.ts";
+import type { Limits, Picked } from "./pick.ts";
 import { pickAround, pickJob, pickStep } from "./pick.ts";
 import type { RunRecord } from "./records.ts";
-import type { RunBook } from "./run-book.ts";
 import { aroundIn, type Hint, narrowedTo } from "./runner-index.ts";
 import { type PodReading, podReadings, readingFits, readingKey } from "./runner-name.ts";
+import type { TableView } from "./table-view.ts";
 import { type JobView, ownerOf } from "./window.ts";
 
 /** What the join found. Not `settled`: a fact that is still on its way may give another answer. */
@@ -23,15 +23,8 @@ export interface Resolution {
   readonly settled: boolean;
 }
 
-export interface JoinSources {
-  readonly book: RunBook;
-  readonly inventory: RunnerInventory;
-  readonly leases: Leases;
-  readonly slackMs: number;
-  /** How long after its start a job without an end is believed to run. */
-  readonly openJobMs: number;
-  readonly afterJobMs: number;
-}
+/** The shared table, and how far from a job's time its activity may lie. */
+export type JoinSources = TableView & Limits;
 
 /** One way an event points at runners. */
 interface Route {
@@ -57,16 +50,26 @@ export interface Pointers {
    * of runners count only at the event's time.
    */
   readonly keys: readonly string[];
+  /**
+   * The key of its address, where that alone says which pod it came from: news of who had the
+   * address gives other routes.
+   */
+  readonly addressKey: string | undefined;
 }
 
 export function pointersOf(event: Event, sources: JoinSources): Pointers {
-  const { jobId, runId } = event.join;
+  const { jobId, runId, address, pod } = event.join;
   // An audit entry's address is a person's, and a webhook names its run: the ids say it all.
   const routes = isGithub(event) ? [] : routesOf(event, sources);
   const keys = routes.flatMap((route) => route.readings.map(readingKey));
   if (jobId !== undefined) keys.push(`job:${jobId}`);
   if (runId !== undefined) keys.push(`run:${runId}`);
-  return { routes, keys: keys.length > 1 ? [...new Set(keys)] : keys };
+  const leased = address !== undefined && pod === undefined && !isGithub(event);
+  return {
+    routes,
+    keys: keys.length > 1 ? [...new Set(keys)] : keys,
+    addressKey: leased ? addressChangeKey(addressKey(address)) : undefined,
+  };
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import type { EpochMs } from "../clock.ts";
 import type { State, StateTable } from "../state/state.ts";
-import type { BuildFact } from "./build-fact.ts";
+import type { RunFact } from "./build-fact.ts";
 import { type Pull, withEntry } from "./records.ts";
 
 /** What is asked for: the head of a run. */
@@ -18,7 +18,7 @@ export interface Head {
 
 export interface Pulls {
   /** Takes in a `pull:` fact; answers the keys (`headKeys`) of the runs that may now find it. */
-  learn(fact: BuildFact): readonly string[];
+  learn(fact: RunFact): readonly string[];
   find(head: Head): Pull | undefined;
   readonly evicted: number;
 }

@@ -78,7 +78,7 @@ export class SharedBuilds {
   /** Takes a fact in; answers what changed. All tasks but the one that asks hear of it. */
   learn(fact: BuildFact, now: EpochMs, asking?: BuildNews): Changes {
     const changes = this.table.learn(fact, now);
-    if (changes.keys.size === 0 && changes.spans.length === 0) return changes;
+    if (changes.empty) return changes;
     for (const queue of this.#queues) if (queue !== asking) queue.add(changes);
     return changes;
   }

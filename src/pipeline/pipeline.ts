@@ -167,6 +167,7 @@ export class Pipeline {
 
   async stop(): Promise<void> {
     for (const runner of this.#runners) await runner.stop();
+    await Promise.all(this.#settings.sinks.map((sink) => sink.close()));
   }
 
   #named(name: string): StageRunner | undefined {
@@ -292,9 +293,6 @@ function buildTable(state: State, config: EnrichmentConfig): BuildTable {
     state,
     inventory: createInventory(config.runners),
     buildsMax: config.buildsMax,
-    slackMs: config.slackSeconds * secondMs,
-    openJobMs: config.openJobHours * hourMs,
-    afterJobMs: config.afterJobMinutes * minuteMs,
   });
 }
 
@@ -306,6 +304,8 @@ function joinerIn(state: State, builds: BuildTable, config: EnrichmentConfig): J
     slackMs: config.slackSeconds * secondMs,
     parkedMax: config.parkedMax,
     keepMs: config.keepHours * hourMs,
+    openJobMs: config.openJobHours * hourMs,
+    afterJobMs: config.afterJobMinutes * minuteMs,
   });
 }
 

@@ -5,7 +5,7 @@ import type { BusRecord, NewRecord, Offset, Topic } from "../bus/bus.ts";
 import type { Delivery, Rejection } from "../collector/collector.ts";
 import type { RoutedMatch } from "../correlation/correlation.ts";
 import type { Match } from "../detection/detection.ts";
-import type { BuildFact } from "../enrichment/enrichment.ts";
+import { type BuildFact, factKey } from "../enrichment/enrichment.ts";
 import { type Problem, shown } from "../error.ts";
 import { encodeEvent } from "../event/codec.ts";
 import type { Event, Feed } from "../event/event.ts";
@@ -67,7 +67,7 @@ export function eventRecord(event: Event, key: string): NewRecord {
 }
 
 export function buildRecord(fact: BuildFact): NewRecord {
-  return record("builds", fact.run, fact);
+  return record("builds", factKey(fact), fact);
 }
 
 export function routedRecord(routed: RoutedMatch): NewRecord {

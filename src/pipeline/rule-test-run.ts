@@ -8,13 +8,13 @@ import { type EpochMs, minuteMs, VirtualClock } from "../clock.ts";
 import { collectors } from "../collector/collectors.ts";
 import { createCorrelation, createRouter } from "../correlation/correlation.ts";
 import { createDetection, type Match, type Ruleset } from "../detection/detection.ts";
-import { createBuildTable, createInventory } from "../enrichment/enrichment.ts";
+import { createBuildTable, createInventory, createJoiner } from "../enrichment/enrichment.ts";
 import { problemLine } from "../error.ts";
 import { isProblem } from "../event/codec.ts";
 import type { Event } from "../event/event.ts";
-import { openMemoryState } from "../state/memory.ts";
+import { emptyState } from "../state/memory.ts";
 import { silentTelemetry } from "../telemetry.ts";
-import { eventRecord, readRecord } from "./records.ts";
+import { eventRecord, isClosing, readRecord } from "./records.ts";
 import { bodyOf, type Input, offsetMs, type TestContext } from "./rule-test-file.ts";
 import { createCorrelateStage, createDetectStage } from "./stages.ts";
 
@@ -82,20 +82,20 @@ class Stages {
   #offset = 0;
 
   constructor(ruleset: Ruleset, runners: Timeline["runners"]) {
-    const states = openMemoryState();
+    const inventory = createInventory([...runners]);
+    const builds = createBuildTable({ state: emptyState(), inventory });
     this.#detect = createDetectStage({
       emit: silentTelemetry().emit,
-      builds: createBuildTable({
-        state: states.open("detect"),
-        inventory: createInventory([...runners]),
-      }),
+      builds,
+      // There is no other task that could learn anything.
+      news: { take: () => [], close: () => undefined },
+      joiner: createJoiner({ state: emptyState(), builds }),
       detection: createDetection(ruleset),
       routes: createRouter(ruleset),
       lineageFacts: () => [],
     });
-    const state = states.open("correlate");
     this.#correlate = createCorrelateStage({
-      correlation: createCorrelation({ ruleset, state, latenessMs }),
+      correlation: createCorrelation({ ruleset, state: emptyState(), latenessMs }),
       latenessMs,
     });
   }
@@ -135,18 +135,19 @@ class Stages {
         offset: this.#offset++,
         appendedAt: now,
       };
-      if (record.topic === "events" || record.topic === "builds") {
-        queue.push(...(await this.#detect.apply([busRecord], now)));
+      if (record.topic === "events") {
+        queue.push(...(await this.#detect.apply([busRecord])));
       } else if (record.topic === "matches") {
         const routed = readRecord("matches", busRecord);
         if (!isProblem(routed)) this.#routed.set(routed.match.id, routed.match);
-        queue.push(...(await this.#correlate.apply([busRecord], now)));
+        queue.push(...(await this.#correlate.apply([busRecord])));
       } else if (record.topic === "alerts") {
         const match = readRecord("alerts", busRecord);
         if (!isProblem(match) && !this.#alerts.has(match.id)) this.#alerts.set(match.id, match);
       } else if (record.topic === "dead-letters") {
         const letter = readRecord("dead-letters", busRecord);
-        this.letters.push(problemLine(isProblem(letter) ? letter : letter.problem));
+        if (isProblem(letter)) this.letters.push(problemLine(letter));
+        else if (!isClosing(letter)) this.letters.push(problemLine(letter.problem));
       }
     }
   }

@@ -1,10 +1,5 @@
 import { describe, expect, it } from "vitest";
-import {
-  type BuildTable,
-  type BuildTableSettings,
-  createBuildTable,
-  createInventory,
-} from "../../src/enrichment/enrichment.ts";
+import { createInventory } from "../../src/enrichment/enrichment.ts";
 import type { Event, JoinKeys } from "../../src/event/event.ts";
 import { openMemoryState } from "../../src/state/memory.ts";
 import {
@@ -19,6 +14,7 @@ import {
   pullEvent,
   runEvent,
 } from "./fixture.ts";
+import { Task, type TaskSettings } from "./task.ts";
 
 const runner = "arc-x7-runner-abcde";
 
@@ -28,19 +24,19 @@ const inventory = createInventory([
   { name: "vm-3", hosts: ["twin.internal"] },
 ]);
 
-function table(settings: Partial<BuildTableSettings> = {}): BuildTable {
+function table(settings: Partial<TaskSettings> = {}): Task {
   const state = openMemoryState().open("enrichment");
-  return createBuildTable({ state, inventory, ...settings });
+  return new Task({ state, inventory, ...settings });
 }
 
-function tell(builds: BuildTable, seconds: number, ...told: readonly Event[]): readonly Event[] {
+function tell(builds: Task, seconds: number, ...told: readonly Event[]): readonly Event[] {
   return told.flatMap((one) =>
     builds.factsOf(one).flatMap((fact) => builds.learn(fact, at(seconds))),
   );
 }
 
 /** The event joined, or undefined while it is parked. */
-function joined(builds: BuildTable, one: Event, seconds?: number): Event | undefined {
+function joined(builds: Task, one: Event, seconds?: number): Event | undefined {
   const now = seconds === undefined ? one.receivedAt : at(seconds);
   const result = builds.join(one, now);
   return result.kind === "ready" ? result.event : undefined;
@@ -571,13 +567,13 @@ describe("parking", () => {
   it("survives a restart with what was committed", () => {
     const store = openMemoryState();
     const state = store.open("enrichment");
-    const builds = createBuildTable({ state, inventory });
+    const builds = new Task({ state, inventory });
     builds.join(falco(1, { pod: "waiting" }, "falco:parked"), at(1));
     builds.join(falco(1, { pod: "other" }, "falco:released"), at(-20));
     builds.due(at(-1));
     tell(builds, 2, runEvent(), jobEvent({ id: 9, runId: 99, runner: "third" }), preparedEvent());
     state.commit();
-    const again = createBuildTable({ state: store.open("enrichment"), inventory });
+    const again = new Task({ state: store.open("enrichment"), inventory });
     expect(again.counts()).toMatchObject({ parked: 1, released: 1 });
     expect(again.nextDue()).toBe(at(16));
     expect(joined(again, falco(5, { pod: "third" }))?.build?.jobId).toBe("9");

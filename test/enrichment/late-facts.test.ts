@@ -1,12 +1,7 @@
 // What is remembered of events that have gone on, for how long, and what of it a restart keeps.
 
 import { describe, expect, it } from "vitest";
-import {
-  type BuildTable,
-  type BuildTableSettings,
-  createBuildTable,
-  createInventory,
-} from "../../src/enrichment/enrichment.ts";
+import { createInventory } from "../../src/enrichment/enrichment.ts";
 import type { Event } from "../../src/event/event.ts";
 import { openMemoryState } from "../../src/state/memory.ts";
 import type { State } from "../../src/state/state.ts";
@@ -21,6 +16,7 @@ import {
   pullEvent,
   runEvent,
 } from "./fixture.ts";
+import { Task, type TaskSettings } from "./task.ts";
 
 const pod = "arc-x7-runner-abcde";
 const inventory = createInventory([]);
@@ -32,11 +28,11 @@ const otherPrepared = preparedEvent({ runId: 900, job: "other", runner: "r-900" 
 /** A table that can be made anew from what was committed. */
 class Service {
   readonly #store = openMemoryState();
-  readonly #settings: Partial<BuildTableSettings>;
+  readonly #settings: Partial<TaskSettings>;
   state: State;
-  builds: BuildTable;
+  builds: Task;
 
-  constructor(settings: Partial<BuildTableSettings> = {}) {
+  constructor(settings: Partial<TaskSettings> = {}) {
     this.#settings = settings;
     this.state = this.#store.open("detect");
     this.builds = this.#made();
@@ -65,8 +61,8 @@ class Service {
     }, 0);
   }
 
-  #made(): BuildTable {
-    return createBuildTable({ state: this.state, inventory, ...this.#settings });
+  #made(): Task {
+    return new Task({ state: this.state, inventory, ...this.#settings });
   }
 }
 

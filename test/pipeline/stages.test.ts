@@ -3,7 +3,7 @@ import type { AlertChange, Alerts, Notice } from "../../src/alert/alert.ts";
 import type { BusRecord, NewRecord, Topic } from "../../src/bus/bus.ts";
 import type { Correlation, RoutedMatch } from "../../src/correlation/correlation.ts";
 import type { Detection, Match } from "../../src/detection/detection.ts";
-import type { BuildFact, BuildTable } from "../../src/enrichment/enrichment.ts";
+import type { BuildFact, BuildTable, Joiner } from "../../src/enrichment/enrichment.ts";
 import { UnavailableError } from "../../src/error.ts";
 import type { Event } from "../../src/event/event.ts";
 import type { Lineage, LineageFact } from "../../src/lineage/lineage.ts";
@@ -62,7 +62,8 @@ const lineageFact: LineageFact = {
 
 describe("the detect stage", () => {
   interface Table {
-    readonly table: BuildTable;
+    readonly builds: BuildTable;
+    readonly joiner: Joiner;
     readonly said: string[];
   }
 
@@ -75,12 +76,16 @@ describe("the detect stage", () => {
       parked = [];
       return events;
     };
-    const table = {
-      factsOf: (event: Event) => (event.feed === "github-webhook" ? [fact] : []),
+    const builds = {
       learn: (learned: BuildFact) => {
         said.push(`learn ${learned.run}`);
-        return letGo();
+        return { of: learned };
       },
+      counts: () => ({ builds: said.length, buildsEvicted: said.length }),
+    };
+    const joiner = {
+      factsOf: (event: Event) => (event.feed === "github-webhook" ? [fact] : []),
+      changed: ({ of }: { readonly of: BuildFact }) => (of.run === fact.run ? letGo() : []),
       join: (event: Event) => {
         said.push(`join ${event.id}`);
         if (event.feed === "github-webhook") return { kind: "ready", event } as const;
@@ -89,18 +94,23 @@ describe("the detect stage", () => {
       },
       due: letGo,
       nextDue: () => (parked.length === 0 ? undefined : 15_000),
-      counts: () => ({ builds: said.length, buildsEvicted: said.length, parkedFull: 0 }),
+      counts: () => ({ parkedFull: 0 }),
     };
-    return { table: table as unknown as BuildTable, said };
+    return {
+      builds: builds as unknown as BuildTable,
+      joiner: joiner as unknown as Joiner,
+      said,
+    };
   }
 
-  function detectStage({ table }: Table, emitting: typeof emit = emit): Stage {
+  function detectStage({ builds, joiner }: Table, emitting: typeof emit = emit): Stage {
     const detection = {
       detect: (event: Event) => [{ match: matchOf(`mat ${event.id}`, [event]), alerts: true }],
     };
     return createDetectStage({
       emit: emitting,
-      builds: table,
+      builds,
+      joiner,
       detection: detection as unknown as Detection,
       routes: (match) => [{ correlation: "seq", groupKey: match.id, match } as RoutedMatch],
       lineageFacts: (event) => [{ ...lineageFact, thing: `cache:${event.id}` }],
