@@ -10,7 +10,7 @@ import {
   type Joiner,
 } from "../../src/enrichment/enrichment.ts";
 import type { Event, JoinKeys } from "../../src/event/event.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
 import { cpuSeconds } from "./events.ts";
 import type { BenchLine } from "./line.ts";
 
@@ -109,7 +109,7 @@ export async function benchJoin(short: boolean): Promise<BenchLine[]> {
   const facts = all.flatMap(factsOf).sort((a, b) => a.occurredAt - b.occurredAt);
   const events = eventsOf(all, short ? 20_000 : 100_000);
   const now = start + longLivedJobs * gapMs;
-  const state = openMemoryState().open("bench");
+  const state = emptyState();
   const builds = createBuildTable({ state, inventory, buildsMax });
   const joiner = createJoiner({ state, builds });
   const learnSeconds = await cpuSeconds(() => {

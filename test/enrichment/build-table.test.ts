@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { createInventory } from "../../src/enrichment/enrichment.ts";
 import type { Event, JoinKeys } from "../../src/event/event.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
+import { KeptState } from "../state/kept.ts";
 import {
   at,
   auditRunEvent,
@@ -25,8 +26,7 @@ const inventory = createInventory([
 ]);
 
 function table(settings: Partial<TaskSettings> = {}): Task {
-  const state = openMemoryState().open("enrichment");
-  return new Task({ state, inventory, ...settings });
+  return new Task({ state: emptyState(), inventory, ...settings });
 }
 
 function tell(builds: Task, seconds: number, ...told: readonly Event[]): readonly Event[] {
@@ -565,15 +565,14 @@ describe("parking", () => {
   });
 
   it("survives a restart with what was committed", () => {
-    const store = openMemoryState();
-    const state = store.open("enrichment");
-    const builds = new Task({ state, inventory });
+    const kept = new KeptState();
+    const builds = new Task({ state: kept.state, inventory });
     builds.join(falco(1, { pod: "waiting" }, "falco:parked"), at(1));
     builds.join(falco(1, { pod: "other" }, "falco:released"), at(-20));
     builds.due(at(-1));
     tell(builds, 2, runEvent(), jobEvent({ id: 9, runId: 99, runner: "third" }), preparedEvent());
-    state.commit();
-    const again = new Task({ state: store.open("enrichment"), inventory });
+    void kept.state.commit();
+    const again = new Task({ state: kept.reopen(), inventory });
     expect(again.counts()).toMatchObject({ parked: 1, released: 1 });
     expect(again.nextDue()).toBe(at(16));
     expect(joined(again, falco(5, { pod: "third" }))?.build?.jobId).toBe("9");

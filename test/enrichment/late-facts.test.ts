@@ -3,8 +3,8 @@
 import { describe, expect, it } from "vitest";
 import { createInventory } from "../../src/enrichment/enrichment.ts";
 import type { Event } from "../../src/event/event.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
 import type { State } from "../../src/state/state.ts";
+import { KeptState } from "../state/kept.ts";
 import {
   at,
   auditRunEvent,
@@ -27,20 +27,22 @@ const otherPrepared = preparedEvent({ runId: 900, job: "other", runner: "r-900" 
 
 /** A table that can be made anew from what was committed. */
 class Service {
-  readonly #store = openMemoryState();
+  readonly #kept = new KeptState();
   readonly #settings: Partial<TaskSettings>;
-  state: State;
   builds: Task;
 
   constructor(settings: Partial<TaskSettings> = {}) {
     this.#settings = settings;
-    this.state = this.#store.open("detect");
     this.builds = this.#made();
   }
 
+  get state(): State {
+    return this.#kept.state;
+  }
+
   restart(): void {
-    this.state.commit();
-    this.state = this.#store.open("detect");
+    void this.state.commit();
+    this.#kept.reopen();
     this.builds = this.#made();
   }
 

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type BuildFact, createInventory } from "../../src/enrichment/enrichment.ts";
 import type { Event, JoinKeys } from "../../src/event/event.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
 import type { State } from "../../src/state/state.ts";
 import {
   at,
@@ -67,7 +67,7 @@ const probes: readonly [number, JoinKeys][] = [
 const inventory = createInventory([{ name: "vm-1", addresses: ["10.0.0.5"] }]);
 
 function fresh(): { readonly builds: Task; readonly state: State } {
-  const state = openMemoryState().open("enrichment");
+  const state = emptyState();
   return { builds: new Task({ state, inventory }), state };
 }
 

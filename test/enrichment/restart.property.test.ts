@@ -2,13 +2,10 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  type BuildTable,
-  createBuildTable,
-  createInventory,
-} from "../../src/enrichment/enrichment.ts";
+import { type BuildFact, createInventory } from "../../src/enrichment/enrichment.ts";
 import type { Event } from "../../src/event/event.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
+import { KeptState } from "../state/kept.ts";
 import {
   at,
   egress,
@@ -19,6 +16,7 @@ import {
   pullEvent,
   runEvent,
 } from "./fixture.ts";
+import { Task } from "./task.ts";
 
 const inventory = createInventory([{ name: "vm-1", addresses: ["10.0.0.5"] }]);
 const forked = { trigger: "pull_request", headRepository: fork };
@@ -73,6 +71,8 @@ interface Step {
   readonly after: number;
   /** Whether the batch ends here. */
   readonly commits: boolean;
+  /** Whether the table of builds is saved here, whatever becomes of the batch. */
+  readonly savesBuilds: boolean;
   /** Whether the process dies here, and its batch comes again. */
   readonly dies: "no" | "killed" | "rolled back";
 }
@@ -85,6 +85,7 @@ function steps(after: readonly number[]): fc.Arbitrary<readonly Step[]> {
   const how = fc.record({
     after: fc.constantFrom(...after),
     commits: fc.boolean(),
+    savesBuilds: fc.boolean(),
     dies: fc.constantFrom<Step["dies"][]>("no", "no", "killed", "rolled back"),
   });
   const hows = fc.array(how, {
@@ -106,14 +107,78 @@ interface Played {
   readonly deaths: number;
 }
 
+/** A fact on the topic of builds. */
+interface Told {
+  readonly fact: BuildFact;
+  readonly seconds: number;
+}
+
+/**
+ * The detect task of a process: its State beside that of the table, which learns from the task at
+ * once and from the topic for good. Each is saved on its own.
+ */
+class Process {
+  readonly #events = new KeptState();
+  readonly #builds = new KeptState();
+  /** What committed batches told; the first `#applied` of them are in what the table saved. */
+  readonly #topic: Told[] = [];
+  #applied = 0;
+  #batch: Told[] = [];
+  #task = this.#made();
+
+  take(event: Event, seconds: number): readonly Event[] {
+    this.#batch.push(...this.#task.factsOf(event).map((fact) => ({ fact, seconds })));
+    return take(this.#task, event, seconds);
+  }
+
+  due(seconds: number): readonly Event[] {
+    return this.#task.due(at(seconds));
+  }
+
+  commit(): void {
+    void this.#events.state.commit();
+    this.#topic.push(...this.#batch);
+    this.#batch = [];
+  }
+
+  saveBuilds(): void {
+    void this.#builds.state.commit();
+    this.#applied = this.#topic.length;
+  }
+
+  /** The batch failed: what the table learned from it stays. */
+  rollBack(seconds: number): readonly Event[] {
+    this.#events.state.rollback();
+    this.#batch = [];
+    this.#task = this.#made(this.#task);
+    return this.#task.joiner.recheck(at(seconds));
+  }
+
+  /** The table catches up with its topic before the first event is joined. */
+  restart(seconds: number): readonly Event[] {
+    this.#events.reopen();
+    this.#builds.reopen();
+    this.#batch = [];
+    this.#task = this.#made();
+    const { builds, joiner } = this.#task;
+    for (const one of this.#topic.slice(this.#applied)) builds.learn(one.fact, at(one.seconds));
+    return joiner.recheck(at(seconds));
+  }
+
+  #made(before?: Task): Task {
+    const { state } = this.#events;
+    if (before !== undefined) return new Task({ state, inventory, builds: before.builds });
+    const { builds } = new Task({ state: this.#builds.state, inventory });
+    return new Task({ state, inventory, builds });
+  }
+}
+
 /**
  * As the stage does it; an output counts once its batch is committed. A restart takes no time: what
  * is known when an event's wait ends is part of an answer that stays unsure.
  */
 function play(all: readonly Step[], mayDie: boolean): Played {
-  const store = openMemoryState();
-  let state = store.open("detect");
-  let builds = createBuildTable({ state, inventory });
+  const process = new Process();
   const finals = new Map<string, Event>();
   let batch: { readonly event: Event; readonly seconds: number }[] = [];
   let out: Event[] = [];
@@ -122,7 +187,7 @@ function play(all: readonly Step[], mayDie: boolean): Played {
   let seconds = 1_000;
 
   const commit = (): void => {
-    state.commit();
+    process.commit();
     for (const one of out) finals.set(one.id, one);
     sent += out.length;
     batch = [];
@@ -130,34 +195,33 @@ function play(all: readonly Step[], mayDie: boolean): Played {
   };
   const die = (how: "killed" | "rolled back"): void => {
     deaths += 1;
-    if (how === "killed") state = store.open("detect");
-    else state.rollback();
-    builds = createBuildTable({ state, inventory });
-    out = batch.flatMap((one) => take(builds, one.event, one.seconds));
+    out = [...(how === "killed" ? process.restart(seconds) : process.rollBack(seconds))];
+    for (const one of batch) out.push(...process.take(one.event, one.seconds));
   };
   // From the start both feeds are known to be connected.
   out = [
-    ...take(builds, preparedEvent({ runId: 900, job: "other", runner: "r-900" }), seconds),
-    ...take(builds, jobEvent({ runId: 900, name: "other", runner: "r-900", id: 9 }), seconds),
+    ...process.take(preparedEvent({ runId: 900, job: "other", runner: "r-900" }), seconds),
+    ...process.take(jobEvent({ runId: 900, name: "other", runner: "r-900", id: 9 }), seconds),
   ];
   commit();
-  for (const { event, after, commits, dies } of all) {
+  for (const { event, after, commits, savesBuilds, dies } of all) {
     seconds += after;
     batch.push({ event, seconds });
-    out.push(...take(builds, event, seconds));
+    out.push(...process.take(event, seconds));
+    if (mayDie && savesBuilds) process.saveBuilds();
     if (mayDie && dies !== "no") die(dies);
     if (commits) commit();
   }
-  out.push(...builds.due(at(seconds + 60)));
+  out.push(...process.due(seconds + 60));
   commit();
   return { finals, sent, deaths };
 }
 
-function take(builds: BuildTable, event: Event, seconds: number): Event[] {
+function take(task: Task, event: Event, seconds: number): Event[] {
   const now = at(seconds);
-  const out = [...builds.due(now)];
-  for (const fact of builds.factsOf(event)) out.push(...builds.learn(fact, now));
-  const joined = builds.join(event, now);
+  const out = [...task.due(now)];
+  for (const fact of task.factsOf(event)) out.push(...task.learn(fact, now));
+  const joined = task.join(event, now);
   if (joined.kind === "ready") out.push(joined.event);
   return out;
 }
@@ -198,7 +262,7 @@ describe("a restart", () => {
 
 describe("facts and events in any order, hours apart", () => {
   it("end in the answer of one who knew all facts first", () => {
-    const known = createBuildTable({ state: openMemoryState().open("known"), inventory });
+    const known = new Task({ state: emptyState(), inventory });
     for (const one of told) take(known, one, 0);
     const wanted = new Map(
       [...told, ...activity].map((one) => {

@@ -25,7 +25,7 @@ import {
 import type { Event } from "../../src/event/event.ts";
 import { createLineage } from "../../src/lineage/lineage.ts";
 import { alertRecord, buildRecord, eventRecord, noticeRecord } from "../../src/pipeline/records.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
 import { collect } from "../bench/events.ts";
 
 /** 02:08 on a Tuesday in November. */
@@ -116,7 +116,7 @@ async function onTheBus(record: NewRecord): Promise<object> {
 
 /** A joiner over a build table that has heard of tonight's job from GitHub. */
 function knownBuilds(): { readonly joiner: Joiner; readonly facts: number } {
-  const state = openMemoryState().open("detect");
+  const state = emptyState();
   const builds = createBuildTable({ state, inventory: createInventory([runner]) });
   const joiner = createJoiner({ state, builds });
   const told = jobPosts(nightlyJob(now - 13 * minuteMs, 0)).flatMap((post) => collect(post).events);
@@ -137,7 +137,7 @@ function matched(event: Event): readonly Match[] {
 }
 
 function alerted(match: Match) {
-  const state = openMemoryState().open("notify");
+  const state = emptyState();
   const alerts = createAlerts({ state, lineage: createLineage({ state }), pageAgeMaxMs: hourMs });
   const change = alerts.apply(match, now + 6);
   const [alert] = change.alerts;
