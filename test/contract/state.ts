@@ -212,7 +212,7 @@ export function stateContract(name: string, place: () => StatePlace, runs = 60):
       state.table("windows").put("a", 2);
       const again = await store.open(owner);
       expect(again.table("windows").get("a")).toBe(1);
-      expect(await codeOf(() => state.commit())).toBe("state-unavailable");
+      expect(await codeOf(() => state.commit())).toBe("state-taken");
       again.table("windows").put("b", 1);
       await again.commit();
       await crash();
