@@ -3,8 +3,9 @@
 import type { Alert, Incident, Notice } from "../alert/alert.ts";
 import { renderPage } from "../alert/alert.ts";
 import { openMemoryBus } from "../bus/memory.ts";
-import { dayMs, minuteMs, realClock, VirtualClock } from "../clock.ts";
+import { minuteMs, realClock, VirtualClock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
+import { pageAgeMaxOf } from "../correlation/correlation.ts";
 import { problemLine } from "../error.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
 import { fileInput, type ReplayCounts, type ReplayInput, replay } from "../pipeline/replay.ts";
@@ -40,7 +41,7 @@ export async function replayCommand(options: ReplayOptions, streams: CliStreams)
     telemetry: silentTelemetry(),
     enrichment: options.config.enrichment,
     lineage: { ...options.config.lineage, cacheHosts: lists.get("cache_hosts") ?? [] },
-    pageAgeMaxMs: 365 * dayMs,
+    pageAgeMaxOf: pageAgeMaxOf(options.config.time),
     latenessMs: 15 * minuteMs,
   });
   await pipeline.start();

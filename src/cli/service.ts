@@ -11,6 +11,7 @@ import { type Clock, minuteMs, secondMs } from "../clock.ts";
 import { collectors } from "../collector/collectors.ts";
 import { registerDoors } from "../collector/receiver.ts";
 import type { Config } from "../config/config.ts";
+import { pageAgeMaxOf } from "../correlation/correlation.ts";
 import { problemLine, ServiceError, shown } from "../error.ts";
 import { isLoopback } from "../loopback.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
@@ -75,7 +76,7 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
       ...{ bus, states, store, sinks, ruleset, clock, telemetry },
       enrichment: config.enrichment,
       lineage: { ...config.lineage, cacheHosts: lists.get("cache_hosts") ?? [] },
-      pageAgeMaxMs: config.pageAgeMaxMs,
+      pageAgeMaxOf: pageAgeMaxOf(config.time),
       latenessMs: 15 * minuteMs,
     });
     await pipeline.start();

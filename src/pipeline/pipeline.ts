@@ -3,7 +3,7 @@
  * first to last.
  */
 
-import { createAlerts, type Notice } from "../alert/alert.ts";
+import { createAlerts, type Notice, type PageAgeMaxOf } from "../alert/alert.ts";
 import { type Bus, topics } from "../bus/bus.ts";
 import { type Clock, dayMs, hourMs, minuteMs, secondMs } from "../clock.ts";
 import type { Collector, Delivery, Intake } from "../collector/collector.ts";
@@ -51,8 +51,8 @@ export interface PipelineSettings {
   readonly telemetry: Telemetry;
   readonly enrichment: EnrichmentConfig;
   readonly lineage: LineageSettings & LineageConfig;
-  /** An event older than this when it is matched wakes nobody. */
-  readonly pageAgeMaxMs: number;
+  /** What a feed tells later than this, in ms, after it occurred wakes nobody. */
+  readonly pageAgeMaxOf: PageAgeMaxOf;
   /** How much later than its neighbours a match may arrive and still count in its window. */
   readonly latenessMs: number;
   /** What reads a dead letter again; all known ones when absent. */
@@ -196,7 +196,7 @@ export class Pipeline {
   }
 
   #notify(): StageRunner {
-    const { lineage: config, pageAgeMaxMs, telemetry } = this.#settings;
+    const { lineage: config, pageAgeMaxOf, telemetry } = this.#settings;
     const { emit } = telemetry;
     return this.#runner("notify", (state) => {
       const lineage = lineageIn(state, config);
@@ -204,7 +204,7 @@ export class Pipeline {
         emit,
         lineage,
         alerts: createAlerts({
-          ...{ state, lineage, pageAgeMaxMs },
+          ...{ state, lineage, pageAgeMaxOf },
           onEvicted: (what, count) => emit.evicted({ what, reason: "bound", count }),
         }),
       });

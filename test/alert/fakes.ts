@@ -124,7 +124,7 @@ export class Timeline {
     // Made afresh each time: neither may remember what is not in the state.
     const lineage = createLineage({ state: this.#state });
     const alerts = createAlerts({
-      pageAgeMaxMs: hourMs,
+      pageAgeMaxOf: () => hourMs,
       ...this.#settings,
       state: this.#state,
       lineage,

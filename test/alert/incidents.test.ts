@@ -9,7 +9,7 @@ const runA = build({ runId: "100" });
 const runB = build({ runId: "200", repository: "acme/site" });
 
 /** The chain at one time of the clock, as after an outage: age must not depend on order. */
-const awake = { pageAgeMaxMs: 60 * dayMs };
+const awake = { pageAgeMaxOf: () => 60 * dayMs };
 
 describe("the midnight chain", () => {
   it("is one incident and one page, then updates", () => {

@@ -28,7 +28,7 @@ export async function benchPipeline(short: boolean): Promise<BenchLine[]> {
       telemetry: silentTelemetry(),
       enrichment: Value.Create(EnrichmentConfig),
       lineage: { ...Value.Create(LineageConfig), cacheHosts: ["cache.corp.example"] },
-      ...{ pageAgeMaxMs: 0, latenessMs: 0 },
+      ...{ pageAgeMaxOf: () => 0, latenessMs: 0 },
     });
     await pipeline.start();
     const seconds = await cpuSeconds(async () => {

@@ -11,6 +11,7 @@ import { openMemoryBus } from "../../src/bus/memory.ts";
 import { type EpochMs, hourMs, minuteMs, secondMs, VirtualClock } from "../../src/clock.ts";
 import { collectors } from "../../src/collector/collectors.ts";
 import { readConfig } from "../../src/config/config.ts";
+import { pageAgeMaxOf } from "../../src/correlation/correlation.ts";
 import type { Post } from "../../src/demo/feeds.ts";
 import { history } from "../../src/demo/midnight-commit.ts";
 import { loadRuleset, type Ruleset, readRuleFiles } from "../../src/detection/detection.ts";
@@ -108,7 +109,7 @@ export async function openRig(settings: RigSettings = {}): Promise<Rig> {
     telemetry: silentTelemetry(),
     enrichment: demoConfig.enrichment,
     lineage: { ...demoConfig.lineage, cacheHosts: ruleFiles.lists.get("cache_hosts") ?? [] },
-    pageAgeMaxMs: demoConfig.pageAgeMaxMs,
+    pageAgeMaxOf: pageAgeMaxOf(demoConfig.time),
     latenessMs: 15 * minuteMs,
   });
   await pipeline.start();

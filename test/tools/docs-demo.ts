@@ -10,6 +10,7 @@ import { runCli } from "../../src/cli/cli.ts";
 import { loadRules } from "../../src/cli/rules-loading.ts";
 import { dayMs, VirtualClock } from "../../src/clock.ts";
 import { readConfig } from "../../src/config/config.ts";
+import { pageAgeMaxOf } from "../../src/correlation/correlation.ts";
 import type { Post } from "../../src/demo/feeds.ts";
 import { blobPost, environmentRead, history, imagePulls } from "../../src/demo/midnight-commit.ts";
 import { Pipeline } from "../../src/pipeline/pipeline.ts";
@@ -66,7 +67,7 @@ export async function demoNight(now: number): Promise<Night> {
     ...{ sinks: [collectorOf(notices)], telemetry: silentTelemetry() },
     enrichment: config.enrichment,
     lineage: { ...config.lineage, cacheHosts: lists.get("cache_hosts") ?? [] },
-    ...{ pageAgeMaxMs: config.pageAgeMaxMs, latenessMs: 0 },
+    ...{ pageAgeMaxOf: pageAgeMaxOf(config.time), latenessMs: 0 },
   });
   await pipeline.start();
   const posts = history(now);
