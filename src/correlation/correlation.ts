@@ -16,5 +16,12 @@ export type {
 export type { RoutedMatch, Router } from "./group-key.ts";
 export type { Progress, ProgressSettings } from "./progress.ts";
 export type { Watermarks, WatermarksSettings } from "./watermarks.ts";
-export { createCorrelation, createProgress, createRouter, createWatermarks };
-export { latenessOf, pageAgeMaxOf, TimeConfig };
+export {
+  createCorrelation,
+  createProgress,
+  createRouter,
+  createWatermarks,
+  latenessOf,
+  pageAgeMaxOf,
+  TimeConfig,
+};

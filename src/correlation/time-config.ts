@@ -45,7 +45,10 @@ export const TimeConfig = Type.Object(
           "A line is written when its request ends and counts from when it began: a longer " +
             "transfer is late.",
         ),
-        trivy: lateness(600, "A report bears the time of the scan and comes when the job sends it."),
+        trivy: lateness(
+          600,
+          "A report bears the time of the scan and comes when the job sends it.",
+        ),
         registry: lateness(120, "Repeated by the registry until it is answered."),
       },
       {

@@ -136,7 +136,11 @@ function matched(event: Event): readonly Match[] {
 
 function alerted(match: Match) {
   const state = openMemoryState().open("notify");
-  const alerts = createAlerts({ state, lineage: createLineage({ state }), pageAgeMaxOf: () => hourMs });
+  const alerts = createAlerts({
+    state,
+    lineage: createLineage({ state }),
+    pageAgeMaxOf: () => hourMs,
+  });
   const change = alerts.apply(match, now + 6);
   const [alert] = change.alerts;
   const [incident] = change.incidents;
