@@ -24,7 +24,7 @@ const law: Readonly<Record<string, readonly string[]>> = {
   store: ["event", "alert"],
   api: ["event", "sigma", "detection", "alert", "store", "lineage", "sink"],
   // The front doors of the components that own a part of the settings.
-  config: ["bus", "collector", "enrichment", "lineage", "sink", "api"],
+  config: ["bus", "collector", "enrichment", "correlation", "lineage", "sink", "api"],
   pipeline: [
     ...["event", "sigma", "bus", "state", "collector", "enrichment", "lineage", "detection"],
     ...["correlation", "alert", "sink", "store", "config"],

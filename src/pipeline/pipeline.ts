@@ -8,7 +8,16 @@ import { type Bus, topics } from "../bus/bus.ts";
 import { type Clock, dayMs, hourMs, minuteMs, secondMs } from "../clock.ts";
 import type { Collector, Delivery, Intake } from "../collector/collector.ts";
 import { collectors } from "../collector/collectors.ts";
-import { createCorrelation, createRouter } from "../correlation/correlation.ts";
+import {
+  createCorrelation,
+  createProgress,
+  createRouter,
+  createWatermarks,
+  latenessOf,
+  type Progress,
+  pageAgeMaxOf,
+  type TimeConfig,
+} from "../correlation/correlation.ts";
 import { createDetection, type Ruleset } from "../detection/detection.ts";
 import {
   type BuildTable,
@@ -34,13 +43,13 @@ import type { Store } from "../store/store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { SharedBuilds } from "./builds.ts";
 import { type DeadLetters, openDeadLetters } from "./dead-letters.ts";
-import { deadLetterRecord, eventRecord } from "./records.ts";
+import { createDetectStage } from "./detect-stage.ts";
+import { deadLetterRecord, eventRecord, watermarkRecords } from "./records.ts";
 import type { StageDefinition } from "./stage.ts";
 import { StageRunner } from "./stage-runner.ts";
 import {
   createCorrelateStage,
   createDeliverStage,
-  createDetectStage,
   createNotifyStage,
   createStoreStage,
 } from "./stages.ts";
@@ -64,13 +73,14 @@ export interface PipelineSettings {
   readonly telemetry: Telemetry;
   readonly enrichment: EnrichmentConfig;
   readonly lineage: LineageSettings & LineageConfig;
-  /** An event older than this when it is matched wakes nobody. */
-  readonly pageAgeMaxMs: number;
-  /** How much later than its neighbours a match may arrive and still count in its window. */
-  readonly latenessMs: number;
+  /** What a feed tells later than this, in ms, after it occurred wakes nobody. */
+  readonly time: TimeConfig;
   /** What reads a dead letter again; all known ones when absent. */
   readonly collectors?: ReadonlyMap<Feed, Collector>;
 }
+
+/** How finely time is told: each detect task writes one record so often to each of `matches`. */
+const watermarkStepMs = 10 * secondMs;
 
 /** The stages of one process, by its roles. */
 export class Pipeline {
@@ -193,7 +203,7 @@ export class Pipeline {
   }
 
   #detect(): readonly StageDefinition[] {
-    const { enrichment, ruleset, lineage, telemetry } = this.#settings;
+    const { bus, enrichment, ruleset, lineage, telemetry } = this.#settings;
     const { emit } = telemetry;
     const builds = new SharedBuilds({ emit, make: (state) => buildTable(state, enrichment) });
     const detection = createDetection(ruleset);
@@ -201,12 +211,14 @@ export class Pipeline {
     const detect: StageDefinition = {
       name: "detect",
       topics: ["events"],
-      open: ({ state, wake }) => {
+      open: ({ partition, state, wake }) => {
         const news = builds.subscribe(wake);
         const make = () => {
           const joiner = joinerIn(state, builds.table, enrichment);
           return createDetectStage({
             ...{ emit, builds, news, joiner, detection, routes },
+            progress: this.#progress(state),
+            watermarks: (at) => watermarkRecords(bus, { source: partition, at }),
             lineageFacts: (event) => lineageFacts(event, lineage),
           });
         };
@@ -216,8 +228,20 @@ export class Pipeline {
     return [builds.definition(), detect];
   }
 
+  /** An event that waits for its build is late by that much more. */
+  #progress(state: State): Progress {
+    const { time, enrichment } = this.#settings;
+    const lateness = latenessOf(time);
+    return createProgress({
+      state,
+      latenessOf: (feed) => lateness(feed) + enrichment.waitSeconds * secondMs,
+      idleMs: time.idleSeconds * secondMs,
+      stepMs: watermarkStepMs,
+    });
+  }
+
   #correlate(): StageDefinition {
-    const { ruleset, latenessMs, telemetry } = this.#settings;
+    const { bus, ruleset, telemetry } = this.#settings;
     return {
       name: "correlate",
       topics: ["matches"],
@@ -229,14 +253,14 @@ export class Pipeline {
               state,
               onEvicted: (fact) => telemetry.emit.evicted({ what: "windows", ...fact }),
             }),
-            latenessMs,
+            watermarks: createWatermarks({ state, sources: bus.partitions("events") }),
           }),
       }),
     };
   }
 
   #notify(): StageDefinition {
-    const { lineage: config, pageAgeMaxMs, telemetry } = this.#settings;
+    const { lineage: config, time, telemetry } = this.#settings;
     const { emit } = telemetry;
     return {
       name: "notify",
@@ -245,7 +269,7 @@ export class Pipeline {
         make: () => {
           const lineage = lineageIn(state, config);
           const alerts = createAlerts({
-            ...{ state, lineage, pageAgeMaxMs },
+            ...{ state, lineage, pageAgeMaxOf: pageAgeMaxOf(time) },
             onEvicted: (what, count) => emit.evicted({ what, reason: "bound", count }),
           });
           return createNotifyStage({ emit, lineage, alerts });

@@ -1,7 +1,8 @@
 /** @module What the topics hold: values to bytes and back, versioned, each topic its own type. */
 
 import type { Notice } from "../alert/alert.ts";
-import type { BusRecord, NewRecord, Offset, Topic } from "../bus/bus.ts";
+import type { Bus, BusRecord, NewRecord, Offset, Topic } from "../bus/bus.ts";
+import type { EpochMs } from "../clock.ts";
 import type { Delivery, Rejection } from "../collector/collector.ts";
 import type { RoutedMatch } from "../correlation/correlation.ts";
 import type { Match } from "../detection/detection.ts";
@@ -41,9 +42,15 @@ export interface RecordPlace {
 /** A letter must itself fit on the bus; the whole record stays at its place while that is kept. */
 const letterBytesMax = 8 * 1024 * 1024;
 
+/** How far event time has come in one partition of `events`, told in-band to every correlate task. */
+export interface Watermark {
+  readonly source: number;
+  readonly at: EpochMs;
+}
+
 interface TopicValues {
   builds: BuildFact;
-  matches: RoutedMatch;
+  matches: RoutedMatch | Watermark;
   lineage: LineageFact;
   alerts: Match;
   pages: Notice;
@@ -72,6 +79,21 @@ export function buildRecord(fact: BuildFact): NewRecord {
 
 export function routedRecord(routed: RoutedMatch): NewRecord {
   return record("matches", `${routed.correlation}\u0000${routed.groupKey}`, routed);
+}
+
+/** One for each partition of `matches`. */
+export function watermarkRecords(
+  bus: Pick<Bus, "partitions">,
+  watermark: Watermark,
+): readonly NewRecord[] {
+  const whole = record("matches", `watermark/${watermark.source}`, watermark);
+  return Array.from({ length: bus.partitions("matches") }, (_, partition) => {
+    return { ...whole, partition };
+  });
+}
+
+export function isWatermark(value: RoutedMatch | Watermark | Problem): value is Watermark {
+  return "source" in value;
 }
 
 export function lineageRecord(fact: LineageFact): NewRecord {

@@ -4,146 +4,45 @@
 
 import type { AlertChange, Alerts } from "../alert/alert.ts";
 import type { NewRecord } from "../bus/bus.ts";
-import type { EpochMs } from "../clock.ts";
-import type { Correlation, RoutedMatch } from "../correlation/correlation.ts";
-import type { Detection, Match } from "../detection/detection.ts";
-import type { Joiner } from "../enrichment/enrichment.ts";
-import { shown } from "../error.ts";
+import type { Correlation, Watermarks } from "../correlation/correlation.ts";
 import { confidenceRank, runKey } from "../event/build.ts";
-import { decodeEvent, isProblem } from "../event/codec.ts";
+import { isProblem } from "../event/codec.ts";
 import type { Event } from "../event/event.ts";
-import type { Lineage, LineageFact } from "../lineage/lineage.ts";
+import type { Lineage } from "../lineage/lineage.ts";
 import type { Store, StoreDocument } from "../store/store.ts";
 import type { Emit } from "../telemetry.ts";
-import type { BuildNews, SharedBuilds } from "./builds.ts";
 import { evictionTeller } from "./evictions.ts";
 import {
   alertRecord,
-  buildRecord,
-  deadLetterRecord,
   documentRecord,
-  lineageRecord,
+  isWatermark,
   noticeRecord,
   readRecord,
-  recordPlace,
   routedRecord,
   setAsideRecord,
 } from "./records.ts";
 import type { Stage } from "./stage.ts";
 
-export interface DetectParts {
-  readonly emit: Emit;
-  readonly builds: Pick<SharedBuilds, "learn">;
-  readonly news: BuildNews;
-  readonly joiner: Joiner;
-  readonly detection: Detection;
-  readonly routes: (match: Match) => readonly RoutedMatch[];
-  readonly lineageFacts: (event: Event) => readonly LineageFact[];
-}
-
-/**
- * Stage 1: join and match the events of one partition, and tell what they say of builds. Keyed by
- * runner, run or repository; keeps only events that wait for their build.
- */
-export function createDetectStage(parts: DetectParts): Stage {
-  const { emit, builds, news, joiner, detection, routes, lineageFacts } = parts;
-  /** What the table learned before this stage was made, or in a batch that failed, is found so. */
-  let rechecked = false;
-
-  /**
-   * An event that cannot be matched is set aside alone: neither its neighbours nor the fact that
-   * let it go are to blame.
-   */
-  function detect(event: Event): NewRecord[] {
-    try {
-      return matched(event);
-    } catch (error) {
-      const problem = {
-        code: "stored-record-invalid",
-        place: event.id,
-        expected: "an event that every rule can look at",
-        found: shown(String(error), 300),
-      } as const;
-      return [deadLetterRecord({ problem, raw: event.raw }, { feed: event.feed })];
-    }
-  }
-
-  function matched(event: Event): NewRecord[] {
-    const out: NewRecord[] = lineageFacts(event).map(lineageRecord);
-    for (const { match, alerts } of detection.detect(event)) {
-      emit.matches({ kind: "detection" });
-      if (alerts) out.push(alertRecord(match));
-      out.push(...routes(match).map(routedRecord));
-    }
-    return out;
-  }
-
-  function take(event: Event, now: EpochMs): NewRecord[] {
-    const out: NewRecord[] = [];
-    for (const fact of joiner.factsOf(event)) {
-      out.push(buildRecord(fact));
-      // Known here at once; other processes learn it from the topic. Learning twice changes nothing.
-      const changes = builds.learn(fact, now, news);
-      out.push(...release(joiner.changed(changes, now), "build-known"));
-    }
-    const joined = joiner.join(event, now);
-    if (joined.kind === "ready") out.push(...detect(joined.event));
-    else emit.eventsParked({});
-    return out;
-  }
-
-  function release(events: readonly Event[], reason: "build-known" | "waited"): NewRecord[] {
-    if (events.length > 0) emit.eventsReleased({ reason, count: events.length });
-    return events.flatMap(detect);
-  }
-
-  /** What the process learned since, and the events that have waited long enough. */
-  function catchUp(now: EpochMs): NewRecord[] {
-    const learned = news.take();
-    const known =
-      rechecked && learned !== "many"
-        ? learned.flatMap((changes) => joiner.changed(changes, now))
-        : joiner.recheck(now);
-    rechecked = true;
-    return [...release(known, "build-known"), ...release(joiner.due(now), "waited")];
-  }
-
-  const tellEvicted = evictionTeller(emit, () => joiner.counts());
-  return {
-    apply: (records) => {
-      const out = records.flatMap((record) => {
-        const event = decodeEvent(record.value, recordPlace(record));
-        if (isProblem(event)) return [setAsideRecord(record, event)];
-        return take(event, record.appendedAt);
-      });
-      tellEvicted();
-      return out;
-    },
-    tick: catchUp,
-    nextTick: () => (rechecked ? joiner.nextDue() : 0),
-  };
-}
-
 export interface CorrelateParts {
   readonly correlation: Correlation;
-  readonly latenessMs: number;
+  readonly watermarks: Watermarks;
 }
 
 /**
  * Stage 2: windows per (correlation, group key). A correlation's match may be what another one
  * waits for.
  */
-export function createCorrelateStage({ correlation, latenessMs }: CorrelateParts): Stage {
-  let latest = 0;
+export function createCorrelateStage({ correlation, watermarks }: CorrelateParts): Stage {
   return {
     apply: (records) => {
-      const out = records.flatMap((record) => {
+      return records.flatMap((record) => {
         const routed = readRecord("matches", record);
         if (isProblem(routed)) return [setAsideRecord(record, routed)];
-        latest = Math.max(latest, routed.match.occurredAt);
-        return follow(correlation.apply(routed));
+        if (!isWatermark(routed)) return follow(correlation.apply(routed));
+        watermarks.heard(routed.source, routed.at);
+        const watermark = watermarks.watermark();
+        return watermark === undefined ? [] : follow(correlation.advance(watermark));
       });
-      return [...out, ...follow(correlation.advance(latest - latenessMs))];
     },
   };
 

@@ -50,6 +50,8 @@ export interface MatchParts {
   readonly id: string;
   readonly rule: MatchedRule;
   readonly at: number;
+  /** When its feed told of it; 200 ms after it occurred unless given. */
+  readonly receivedAt?: number;
   readonly build?: BuildContext;
   /** How sure the join is; none given is certain. */
   readonly confidence?: BuildJoin["confidence"];
@@ -64,14 +66,14 @@ export interface MatchParts {
 }
 
 export function match(parts: MatchParts): Match {
-  const { id, at, feed = "falco", eventIds = [`${feed}/${id}`] } = parts;
+  const { id, at, feed = "falco", eventIds = [`${feed}/${id}`], receivedAt = at + 200 } = parts;
   const events = eventIds.map((eventId, index): Event => {
     const event: Event = {
       id: eventId,
       feed,
       logsource: { product: "linux" },
       occurredAt: at - eventIds.length + 1 + index,
-      receivedAt: at + 200,
+      receivedAt,
       timeSource: "feed",
       fields: parts.fields ?? {},
       join: parts.join ?? {},
@@ -88,7 +90,7 @@ export function match(parts: MatchParts): Match {
     rule: parts.rule,
     reason: parts.reason ?? parts.rule.title,
     occurredAt: at,
-    receivedAt: at + 200,
+    receivedAt,
     group: parts.group ?? [],
     events,
     eventCount: events.length,
@@ -122,7 +124,7 @@ export class Timeline {
     const { state } = this.#kept;
     const lineage = createLineage({ state });
     const alerts = createAlerts({
-      pageAgeMaxMs: hourMs,
+      pageAgeMaxOf: () => hourMs,
       ...this.#settings,
       state,
       lineage,

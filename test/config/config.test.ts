@@ -198,7 +198,7 @@ describe("the environment", () => {
       PW_RULES_DIRS: "rules, ours",
       PW_DOORS__FALCO_TOKENS: "0123456789abcdef,fedcba9876543210",
       PW_LOG_LEVEL: "warn",
-      PW_PAGE_AGE_MAX_MS: "60000",
+      PW_TIME__PAGE_AGE_MAX_MINUTES__GITHUB_AUDIT: "60",
       PW_CONSOLE_URL: "https://pipewarden.example",
       PATH: "/bin",
       PWD: "/",
@@ -212,7 +212,7 @@ describe("the environment", () => {
     expect(config.rulesDirs).toEqual(["rules", "ours"]);
     expect(config.doors.falcoTokens).toEqual(["0123456789abcdef", "fedcba9876543210"]);
     expect(config.logLevel).toBe("warn");
-    expect(config.pageAgeMaxMs).toBe(60_000);
+    expect(config.time.pageAgeMaxMinutes).toMatchObject({ githubAudit: 60, falco: 1_440 });
     expect(config.sinks["pager"]).toMatchObject({
       url: "https://hooks.example/a,b",
       secrets: ["one", "two"],

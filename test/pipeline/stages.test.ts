@@ -1,7 +1,12 @@
 import { describe, expect, it } from "vitest";
 import type { AlertChange, Alerts, Notice } from "../../src/alert/alert.ts";
 import type { BusRecord, NewRecord, Topic } from "../../src/bus/bus.ts";
-import type { Correlation, RoutedMatch } from "../../src/correlation/correlation.ts";
+import {
+  type Correlation,
+  createWatermarks,
+  type Progress,
+  type RoutedMatch,
+} from "../../src/correlation/correlation.ts";
 import type { Detection, Match } from "../../src/detection/detection.ts";
 import {
   type BuildFact,
@@ -13,6 +18,7 @@ import { UnavailableError } from "../../src/error.ts";
 import type { Event } from "../../src/event/event.ts";
 import type { Lineage, LineageFact } from "../../src/lineage/lineage.ts";
 import type { BuildNews, SharedBuilds } from "../../src/pipeline/builds.ts";
+import { createDetectStage } from "../../src/pipeline/detect-stage.ts";
 import {
   alertRecord,
   documentRecord,
@@ -20,15 +26,16 @@ import {
   lineageRecord,
   noticeRecord,
   routedRecord,
+  watermarkRecords,
 } from "../../src/pipeline/records.ts";
 import type { Stage } from "../../src/pipeline/stage.ts";
 import {
   createCorrelateStage,
   createDeliverStage,
-  createDetectStage,
   createNotifyStage,
   createStoreStage,
 } from "../../src/pipeline/stages.ts";
+import { emptyState } from "../../src/state/memory.ts";
 import type { StoreDocument } from "../../src/store/store.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
 import { alertOf, eventOf, incidentDocument, incidentOf } from "../contract/store.ts";
@@ -72,6 +79,7 @@ describe("the detect stage", () => {
     tell(learned: BuildFact | "many"): void;
     readonly news: BuildNews;
     readonly joiner: Joiner;
+    readonly progress: Progress;
     readonly said: string[];
   }
 
@@ -116,8 +124,17 @@ describe("the detect stage", () => {
       nextDue: () => (parked.length === 0 ? undefined : 15_000),
       counts: () => ({ parkedFull: 0, releasedEvicted: said.length }),
     };
+    let at: number | undefined;
+    const progress: Progress = {
+      saw: ({ occurredAt }) => occurredAt < (at ?? 0),
+      passed: (now) => {
+        at = now >= 60_000 ? now - 100 : at;
+      },
+      watermark: () => at,
+      nextDue: () => 60_000,
+    };
     return {
-      ...{ builds, news, said },
+      ...{ builds, news, said, progress },
       joiner: joiner as unknown as Joiner,
       tell: (learned) => {
         if (learned === "many" || told === "many") told = "many";
@@ -126,13 +143,17 @@ describe("the detect stage", () => {
     };
   }
 
-  function detectStage({ builds, news, joiner }: Table, emitting: typeof emit = emit): Stage {
+  function detectStage(
+    { builds, news, joiner, progress }: Table,
+    emitting: typeof emit = emit,
+  ): Stage {
     const detection = {
       detect: (event: Event) => [{ match: matchOf(`mat ${event.id}`, [event]), alerts: true }],
     };
     return createDetectStage({
       emit: emitting,
-      ...{ builds, news, joiner },
+      ...{ builds, news, joiner, progress },
+      watermarks: (at) => watermarkRecords({ partitions: () => 2 }, { source: 3, at }),
       detection: detection as unknown as Detection,
       routes: (match) => [{ correlation: "seq", groupKey: match.id, match } as RoutedMatch],
       lineageFacts: (event) => [{ ...lineageFact, thing: `cache:${event.id}` }],
@@ -165,7 +186,7 @@ describe("the detect stage", () => {
     expect(stage.tick?.(1_000)).toEqual([]);
     expect(stage.tick?.(1_000)).toEqual([]);
     expect(table.said).toEqual(["recheck"]);
-    expect(stage.nextTick?.()).toBeUndefined();
+    expect(stage.nextTick?.()).toBe(60_000);
   });
 
   it("lets parked events go when a fact comes, with what they lead to", async () => {
@@ -179,7 +200,7 @@ describe("the detect stage", () => {
       ...led,
       ...["lineage cache:hook:1", "alerts rule-1", "matches seq\u0000mat hook:1"],
     ]);
-    expect(stage.nextTick?.()).toBeUndefined();
+    expect(stage.nextTick?.()).toBe(60_000);
     expect(table.said).toEqual(["recheck", "join falco:1", "learn acme/api#1/1", "join hook:1"]);
   });
 
@@ -211,6 +232,20 @@ describe("the detect stage", () => {
     ]);
   });
 
+  it("tells how far time has come, to every partition of the matches, once", async () => {
+    const stage = detectStage(parkingTable());
+    const out = stage.tick?.(60_000) ?? [];
+    expect(out.map(({ topic, key, partition }) => `${topic} ${key} ${partition}`)).toEqual([
+      "matches watermark/3 0",
+      "matches watermark/3 1",
+    ]);
+    expect(stage.tick?.(60_000)).toEqual([]);
+    // After what it speaks for.
+    stage.tick?.(61_000);
+    const next = await applied(stage, [webhook]);
+    expect(next.at(-1)).toBe("matches seq\u0000mat hook:1");
+  });
+
   it("sets aside what it cannot read, and reads on", async () => {
     const stage = detectStage(parkingTable());
     const out = await applied(stage, [broken("events"), webhook]);
@@ -233,7 +268,7 @@ describe("the correlate stage", () => {
     };
     return createCorrelateStage({
       correlation: correlation as unknown as Correlation,
-      latenessMs: 100,
+      watermarks: createWatermarks({ state: emptyState(), sources: 2 }),
     });
   }
 
@@ -247,22 +282,28 @@ describe("the correlate stage", () => {
     expect(await applied(stage, [routed("loud", 10), routed("quiet", 20)])).toEqual([
       ...["alerts rule-1", "matches next\u0000g"],
       "matches next\u0000g",
-      "alerts rule-1",
     ]);
   });
 
-  it("moves on with the latest match it has seen, less the lateness, and never back", async () => {
+  const told = (source: number, at: number) =>
+    watermarkRecords({ partitions: () => 1 }, { source, at });
+
+  it("moves on when every partition of events has come so far, and by nothing else", async () => {
     const advanced: number[] = [];
     const stage = correlateStage(advanced);
-    await applied(stage, [routed("a", 1_000), routed("b", 500)]);
-    await applied(stage, [routed("c", 700)]);
-    expect(advanced).toEqual([900, 900]);
+    expect(await applied(stage, [...told(0, 500), routed("quiet", 9_000)])).toEqual([
+      "matches next\u0000g",
+    ]);
+    expect(advanced).toEqual([]);
+    expect(await applied(stage, told(1, 700))).toEqual(["alerts rule-1"]);
+    await applied(stage, [...told(0, 600), ...told(0, 400)]);
+    expect(advanced).toEqual([500, 600, 600]);
   });
 
   it("sets aside what it cannot read", async () => {
     const stage = correlateStage([]);
     expect(await applied(stage, [broken("matches"), routed("quiet", 1)])).toEqual([
-      ...[letter, "matches next\u0000g", "alerts rule-1"],
+      ...[letter, "matches next\u0000g"],
     ]);
   });
 });

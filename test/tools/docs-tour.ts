@@ -138,7 +138,11 @@ function matched(event: Event): readonly Match[] {
 
 function alerted(match: Match) {
   const state = emptyState();
-  const alerts = createAlerts({ state, lineage: createLineage({ state }), pageAgeMaxMs: hourMs });
+  const alerts = createAlerts({
+    state,
+    lineage: createLineage({ state }),
+    pageAgeMaxOf: () => hourMs,
+  });
   const change = alerts.apply(match, now + 6);
   const [alert] = change.alerts;
   const [incident] = change.incidents;
