@@ -40,7 +40,7 @@ export interface Emit {
   duplicatesDropped(fact: Counted & { readonly feed: string }): void;
   /** Stamps that lay in the future, or so far in the past that they were flagged. */
   stampsSkewed(fact: Counted & { readonly feed: string; readonly skew: "future" | "past" }): void;
-  /** Events older than the watermark when they came: beyond the lateness allowed. */
+  /** Events older than the watermark when they came: mostly beyond the lateness allowed. */
   eventsLate(fact: Counted & { readonly feed: string }): void;
   recordsApplied(fact: Counted & { readonly stage: string }): void;
   batchFailed(fact: Counted & { readonly stage: string }): void;
@@ -149,7 +149,7 @@ function createEmit(registry: Registry, log: Logger): Emit {
       "feed",
       "skew",
     ),
-    eventsLate: counter("events_late", "Events later than the lateness allowed.", "feed"),
+    eventsLate: counter("events_late", "Events older than the watermark when they came.", "feed"),
     recordsApplied: counter("records_applied", "Bus records a stage has applied.", "stage"),
     batchFailed: counter("batches_failed", "Batches that failed and are tried again.", "stage"),
     eventsParked: counter("events_parked", "Events that wait for their build."),

@@ -83,9 +83,9 @@ export class Closing {
   }
 
   /**
-   * Forgets the windows that ended before the horizon. One that began no later than the newest entry
-   * that is gone can no longer be judged, but is remembered: a late entry in it must not open
-   * another.
+   * Forgets the windows that ended before the horizon. One that began no later than the newest
+   * entry that is gone can no longer be judged, but is remembered: a late entry in it must not
+   * open another.
    */
   trim(horizon: EpochMs, newestGoneAt: EpochMs = Number.NEGATIVE_INFINITY): void {
     const [oldest] = this.#closed;

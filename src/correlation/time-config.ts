@@ -74,7 +74,7 @@ export const TimeConfig = Type.Object(
         default: {},
         description:
           "An event that its feed told of later than this after it occurred opens an incident " +
-          "but wakes nobody. Time this service was down or behind never counts.",
+          "but wakes nobody, and says why. How long it then waited in this service never counts.",
       },
     ),
   },

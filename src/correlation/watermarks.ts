@@ -12,7 +12,9 @@ export interface Watermarks {
    * beyond the count given is taken up from then on: partitions were added.
    */
   heard(source: number, at: EpochMs): void;
-  /** No event older than this is expected; undefined until each source was heard. Never goes back. */
+  /**
+   * No event older than this is expected; undefined until each source was heard. Never goes back.
+   */
   watermark(): EpochMs | undefined;
 }
 

@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import type { IncidentRecord } from "../../src/alert/memory.ts";
+import { withoutAlert } from "../../src/alert/ties.ts";
 import { dayMs, hourMs, minuteMs } from "../../src/clock.ts";
 import type { Match } from "../../src/detection/detection.ts";
 import type { Feed } from "../../src/event/event.ts";
@@ -101,6 +103,19 @@ describe("a page for what a feed tells late", () => {
     expect(withheld("3", { rule: { ...loud, id: "loud2" } })).toBe(0);
     expect(withheld("4", { build: runB })).toBe(1);
     expect(timeline.notices).toEqual([]);
+  });
+
+  it("has its note go with the alert it is about, and with no other", () => {
+    const timeline = new Timeline(perFeed);
+    timeline.step({ match: told(hourMs) });
+    timeline.step({
+      match: match({ id: "2", rule: rule({ id: "calm" }), at: midnight, build: runA }),
+    });
+    const [[, record] = []] = timeline.rows<IncidentRecord>("incidents");
+    const [noted = "", other = ""] = record?.incident.alertIds ?? [];
+    if (record === undefined) throw new Error("no incident");
+    expect(withoutAlert(record, other, []).incident.pageWithheld?.alertId).toBe(noted);
+    expect(withoutAlert(record, noted, []).incident).not.toHaveProperty("pageWithheld");
   });
 
   it.each([

@@ -2,8 +2,11 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { hourMs, secondMs } from "../../src/clock.ts";
 import { type Config, type ConfigSource, readConfig } from "../../src/config/config.ts";
+import { latenessOf, pageAgeMaxOf } from "../../src/correlation/correlation.ts";
 import { type Problem, ServiceError } from "../../src/error.ts";
+import { type Feed, feeds } from "../../src/event/event.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pipewarden-config-"));
 let files = 0;
@@ -188,6 +191,34 @@ describe("a wrong setting", () => {
     const line = wrong(() => fromYaml('"a\\e[31m": 1'));
     expect(line).toContain('unknown key "a\\u001b[31m"');
     expect(line).not.toContain("\u001b");
+  });
+});
+
+describe("time", () => {
+  it("has a lateness and a page age for each feed; what is given stands, the rest is default", () => {
+    const { time } = fromYaml(
+      "time: {idleSeconds: 5, latenessSeconds: {egress: 3}, pageAgeMaxMinutes: {trivy: 0}}",
+    );
+    expect(time.idleSeconds).toBe(5);
+    const late = (feed: Feed): number => latenessOf(time)(feed);
+    const age = (feed: Feed): number => pageAgeMaxOf(time)(feed);
+    expect(feeds.map((feed) => [feed, late(feed) / secondMs, age(feed) / hourMs])).toEqual([
+      ["falco", 60, 24],
+      ["github-webhook", 120, 24],
+      ["github-audit", 1_200, 24],
+      ["egress", 3, 24],
+      ["trivy", 600, 0],
+      ["registry", 120, 24],
+    ]);
+  });
+
+  it.each([
+    ["time: {latenessSeconds: {github-audit: 3}}", "githubAudit"],
+    ["time: {latenessSeconds: {falco: -1}}", "time.latenessSeconds.falco"],
+    ["time: {idleSeconds: 0}", "time.idleSeconds"],
+    ["pageAgeMaxMs: 60000", "pageAgeMaxMs"],
+  ])("refuses %s", (text, named) => {
+    expect(wrong(() => fromYaml(text))).toContain(named);
   });
 });
 

@@ -1,4 +1,4 @@
-/** @module Late events: on time, in a window that is still kept, or too late, to the millisecond. */
+/** @module Late events: on time, in a window still kept, or too late, to the millisecond. */
 
 import { describe, expect, it } from "vitest";
 import {

@@ -1,4 +1,4 @@
-/** @module A processor that was paused raises, once it has caught up, what one that ran on raises. */
+/** @module A processor that was paused raises what one that ran on raises. */
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

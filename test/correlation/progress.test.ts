@@ -177,7 +177,7 @@ describe("a partition's watermark", () => {
   });
 });
 
-/** Events in the order of their arrival, a quarter of them after a silence; some from the future. */
+/** Events in the order of their arrival, many after a silence; some from the future. */
 const history = fc
   .array(
     fc.record({
