@@ -1,6 +1,6 @@
 /**
- * @module A day of facts and events, what one who knew all of it first says of each, and how a stage
- * takes them.
+ * @module A day of facts and events, what one who knew all of it first says of each, and how a
+ * stage takes them.
  */
 
 import { createInventory } from "../../src/enrichment/enrichment.ts";

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { LeaseFact } from "../../src/enrichment/enrichment.ts";
 import { createLeases, type Leases } from "../../src/enrichment/leases.ts";
 import { openMemoryState } from "../../src/state/memory.ts";
-import { at, falco } from "./fixture.ts";
+import { at } from "./fixture.ts";
 
 const address = "10.1.0.9";
 
@@ -14,45 +14,6 @@ function fresh(addressesMax = 100): Leases {
 function lease(pod: string, seconds: number, where = address): LeaseFact {
   return { run: `lease:${where}`, occurredAt: at(seconds), lease: { address: where, pod } };
 }
-
-/** Whether the sighting is told; then it is learned. */
-function sees(leases: Leases, pod: string, seconds: number): boolean {
-  const fact = leases.newsOf(falco(seconds, { pod, address }));
-  if (fact !== undefined) leases.learn(fact);
-  return fact !== undefined;
-}
-
-describe("what is news of an address", () => {
-  it("is a pod not seen with it before, one seen earlier, and one that came back after long", () => {
-    const cases: [string, number, boolean][] = [
-      ["a", 0, true],
-      ["a", 1, false],
-      ["a", 90_000, false],
-      ["a", -59, false],
-      ["a", -60, true],
-      ["b", 100, true],
-      ["a", 101, false],
-      ["b", 3_000, false],
-      ["a", 3_599, false],
-      ["a", 3_600, true],
-      ["a", 9_000, false],
-    ];
-    const leases = fresh();
-    for (const [pod, seconds, told] of cases) {
-      expect([pod, seconds, sees(leases, pod, seconds)]).toEqual([pod, seconds, told]);
-    }
-  });
-
-  it("stays little where a node lends its address to many pods", () => {
-    const leases = fresh();
-    let told = 0;
-    for (let seconds = 0; seconds < 3_600; seconds += 1) {
-      if (sees(leases, `daemon-${seconds % 40}`, seconds)) told += 1;
-    }
-    expect(told).toBeGreaterThanOrEqual(16);
-    expect(told).toBeLessThan(250);
-  });
-});
 
 describe("the pods of an address", () => {
   it("are the last seen before the moment, then the next", () => {
@@ -104,6 +65,5 @@ describe("the pods of an address", () => {
     expect(leases.evicted).toBe(2);
     const known = [0, 1, 2, 10].map((n) => leases.podsAt(`10.0.0.${n}`, at(99)).length);
     expect(known).toEqual([0, 0, 1, 1]);
-    expect(leases.newsOf(falco(99, { pod: "a", address: "10.0.0.0" }))).toBeDefined();
   });
 });
