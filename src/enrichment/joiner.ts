@@ -220,7 +220,7 @@ class StoredJoiner implements Joiner {
     const runtime = runtimeFeeds.has(event.feed);
     if (!runtime && !isGithub(event)) return undefined;
     if (pointers.keys.length === 0) {
-      return pointers.addressKey === undefined || !runtime ? undefined : "strangers";
+      return runtime && pointers.laterKeys.length > 0 ? "strangers" : undefined;
     }
     if (!resolution.settled) return "released";
     if (couldImprove(event, resolution, this.#sources.told.at(now))) return "incomplete";
@@ -236,14 +236,10 @@ interface Found {
 
 /**
  * A fact about the job or its run changes the build, whatever the event was found by; one about its
- * address changes what it points at.
+ * address or host changes what it points at.
  */
 function waitingKeys(pointers: Pointers, said: Said | undefined): readonly string[] {
-  const { keys, addressKey } = pointers;
-  if (said?.build === undefined && addressKey === undefined) return keys;
-  return [
-    ...keys,
-    ...(said?.build === undefined ? [] : [buildKey(said.build)]),
-    ...(addressKey === undefined ? [] : [addressKey]),
-  ];
+  const { keys, laterKeys } = pointers;
+  if (said?.build === undefined) return laterKeys.length === 0 ? keys : [...keys, ...laterKeys];
+  return [...keys, ...laterKeys, buildKey(said.build)];
 }

@@ -124,6 +124,32 @@ describe("recheck", () => {
   });
 });
 
+describe("a host that is no runner's yet", () => {
+  it("sends its events of the last moment again once it is, unless they name a pod", () => {
+    const builds = table();
+    const [one, other] = [joinerOver(builds), joinerOver(builds)];
+    for (const early of [
+      falco(5, { host: "Node-7" }),
+      falco(6, { host: "node-7", pod: "web-1" }),
+    ]) {
+      other.join(early, at(6));
+    }
+    expect(other.counts()).toMatchObject({ strangers: 1, parked: 1, released: 0 });
+    const changes = tell(builds, one, jobEvent({ runner: "node-7" }));
+    expect(heard(other, changes, 7).map((event) => [event.id, jobOf(event)])).toEqual([
+      ["falco:5", "5001"],
+    ]);
+  });
+
+  it("is forgotten after that moment", () => {
+    const builds = table();
+    const joiner = joinerOver(builds);
+    joiner.join(falco(5, { host: "node-7" }), at(5));
+    expect(heard(joiner, tell(builds, joiner, jobEvent({ runner: "node-7" })), 21)).toEqual([]);
+    expect(joiner.counts().strangers).toBe(0);
+  });
+});
+
 describe("a pod's address", () => {
   const sighting = falco(5, { pod, address });
   const request = egress(10, { address });
