@@ -34,7 +34,7 @@ export interface RunFact {
   readonly lease?: never;
 }
 
-/** A pod was seen with an address at `occurredAt`. Told once for each pod and address, not more. */
+/** A pod was seen with an address at `occurredAt`. Told once an hour for each pod and address. */
 export interface LeaseFact {
   /** `lease:` and the address: leases of one address stay in order. */
   readonly run: string;

@@ -47,7 +47,7 @@ export interface BuildTableSettings {
    */
   readonly state: State;
   readonly inventory: RunnerInventory;
-  /** The most runs, jobs and prepared entries kept together; as many pull requests and addresses. */
+  /** The most runs, jobs and prepared entries kept together; as many pull requests, addresses. */
   readonly buildsMax?: number;
 }
 

@@ -51,25 +51,34 @@ export interface Pointers {
    */
   readonly keys: readonly string[];
   /**
-   * The key of its address, where that alone says which pod it came from: news of who had the
-   * address gives other routes.
+   * The keys of news that would give it more routes: who had its address, or that its host is a
+   * runner; [] when it names a pod.
    */
-  readonly addressKey: string | undefined;
+  readonly laterKeys: readonly string[];
 }
 
 export function pointersOf(event: Event, sources: JoinSources): Pointers {
-  const { jobId, runId, address, pod } = event.join;
+  const { jobId, runId } = event.join;
   // An audit entry's address is a person's, and a webhook names its run: the ids say it all.
   const routes = isGithub(event) ? [] : routesOf(event, sources);
   const keys = routes.flatMap((route) => route.readings.map(readingKey));
   if (jobId !== undefined) keys.push(`job:${jobId}`);
   if (runId !== undefined) keys.push(`run:${runId}`);
-  const leased = address !== undefined && pod === undefined && !isGithub(event);
   return {
     routes,
     keys: keys.length > 1 ? [...new Set(keys)] : keys,
-    addressKey: leased ? addressChangeKey(addressKey(address)) : undefined,
+    laterKeys: isGithub(event) ? [] : laterKeysOf(event, sources),
   };
+}
+
+function laterKeysOf({ join }: Event, { inventory, book }: JoinSources): readonly string[] {
+  const { pod, host, address } = join;
+  if (pod !== undefined) return [];
+  const keys = address === undefined ? [] : [addressChangeKey(addressKey(address))];
+  if (host !== undefined && inventory.runnersOfHost(host).length === 0 && !book.hasRunner(host)) {
+    keys.push(readingKey(exactly(host)));
+  }
+  return keys;
 }
 
 /**

@@ -20,6 +20,7 @@ import {
 } from "./join.ts";
 import { couldImprove, isNews } from "./news.ts";
 import type { Said, Waiter } from "./remembered.ts";
+import { Sightings } from "./sightings.ts";
 import { type Memory, Waiting, type WaitingCounts } from "./waiting.ts";
 import { withBuild, withoutBuild } from "./with-build.ts";
 
@@ -39,13 +40,14 @@ export type Joined =
  */
 export interface Joiner {
   /**
-   * What the event tells the table: a run, from an event of the GitHub feeds; the address of a pod
-   * that the table does not know of yet; [] for all others. Changes nothing: the caller has the
-   * table learn the facts, before it joins the event.
+   * What the event tells the table: of a run, from an event of the GitHub feeds; of the address of
+   * a pod, unless an event joined in the last hour told it; [] for all others. Changes nothing: the
+   * caller has the table learn the facts and appends them to the topic, before it joins the event.
    */
   factsOf(event: Event): readonly BuildFact[];
   /**
    * Joins one event, or parks it when it names a runner, pod or host whose job is not known yet.
+   * Its facts count as told from now on.
    */
   join(event: Event, now: EpochMs): Joined;
   /** Parked or remembered events that these changes give a better answer; each goes on (again). */
@@ -67,6 +69,10 @@ export interface Joiner {
 export interface JoinerCounts extends WaitingCounts {
   /** Events that went on without waiting because too many waited. */
   readonly parkedFull: number;
+  /** Pods' addresses that were told in the last hour. */
+  readonly sightings: number;
+  /** Forgotten because a bound was reached: told again with the pod's next event. */
+  readonly sightingsEvicted: number;
   /** Events sent on a second time because a later fact said more. */
   readonly reEmitted: number;
 }
@@ -82,7 +88,10 @@ export interface JoinerSettings {
   readonly waitMs?: number;
   /** How far outside a job its activity may lie. */
   readonly slackMs?: number;
-  /** The most events parked; as many are remembered in each way after they went on. */
+  /**
+   * The most events parked; as many are remembered in each way after they went on, and as many
+   * pods' addresses, as told.
+   */
   readonly parkedMax?: number;
   /** How long an event that went on without a whole answer is remembered for a late fact. */
   readonly keepMs?: number;
@@ -103,6 +112,7 @@ export function createJoiner(settings: JoinerSettings): Joiner {
 class StoredJoiner implements Joiner {
   readonly #sources: JoinSources;
   readonly #waiting: Waiting;
+  readonly #sightings: Sightings;
   readonly #waitMs: number;
   readonly #keepMs: number;
   #parkedFull = 0;
@@ -115,15 +125,17 @@ class StoredJoiner implements Joiner {
     const { openJobMs = 6 * hourMs, afterJobMs = hourMs } = settings;
     this.#sources = { ...builds.view, slackMs, openJobMs, afterJobMs };
     this.#waiting = new Waiting({ state, max: parkedMax, slackMs });
+    this.#sightings = new Sightings(state, parkedMax);
   }
 
   factsOf(event: Event): readonly BuildFact[] {
-    const lease = this.#sources.leases.newsOf(event);
+    const lease = this.#sightings.newsOf(event);
     return lease === undefined ? factsOf(event) : [lease, ...factsOf(event)];
   }
 
   join(event: Event, now: EpochMs): Joined {
     this.#waiting.expire(now);
+    this.#sightings.note(event);
     const parkedUntil = this.#waiting.parkedUntil(event.id);
     if (parkedUntil !== undefined) return { kind: "parked", until: parkedUntil };
     const found = this.#find(event);
@@ -157,8 +169,13 @@ class StoredJoiner implements Joiner {
   }
 
   counts(): JoinerCounts {
-    const { counts } = this.#waiting;
-    return { ...counts, parkedFull: this.#parkedFull, reEmitted: this.#reEmitted };
+    return {
+      ...this.#waiting.counts,
+      parkedFull: this.#parkedFull,
+      sightings: this.#sightings.size,
+      sightingsEvicted: this.#sightings.evicted,
+      reEmitted: this.#reEmitted,
+    };
   }
 
   #find(event: Event): Found {
@@ -203,7 +220,7 @@ class StoredJoiner implements Joiner {
     const runtime = runtimeFeeds.has(event.feed);
     if (!runtime && !isGithub(event)) return undefined;
     if (pointers.keys.length === 0) {
-      return pointers.addressKey === undefined || !runtime ? undefined : "strangers";
+      return runtime && pointers.laterKeys.length > 0 ? "strangers" : undefined;
     }
     if (!resolution.settled) return "released";
     if (couldImprove(event, resolution, this.#sources.told.at(now))) return "incomplete";
@@ -219,14 +236,10 @@ interface Found {
 
 /**
  * A fact about the job or its run changes the build, whatever the event was found by; one about its
- * address changes what it points at.
+ * address or host changes what it points at.
  */
 function waitingKeys(pointers: Pointers, said: Said | undefined): readonly string[] {
-  const { keys, addressKey } = pointers;
-  if (said?.build === undefined && addressKey === undefined) return keys;
-  return [
-    ...keys,
-    ...(said?.build === undefined ? [] : [buildKey(said.build)]),
-    ...(addressKey === undefined ? [] : [addressKey]),
-  ];
+  const { keys, laterKeys } = pointers;
+  if (said?.build === undefined) return laterKeys.length === 0 ? keys : [...keys, ...laterKeys];
+  return [...keys, ...laterKeys, buildKey(said.build)];
 }

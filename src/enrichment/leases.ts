@@ -1,10 +1,8 @@
 /**
- * @module Which pod had an address when, learned from events that carry both; pod addresses are
- * reused in seconds.
+ * @module Which pod had an address when, learned from facts; pod addresses are reused in seconds.
  */
 
-import { type EpochMs, hourMs, minuteMs } from "../clock.ts";
-import type { Event } from "../event/event.ts";
+import type { EpochMs } from "../clock.ts";
 import type { State, StateTable } from "../state/state.ts";
 import type { LeaseFact } from "./build-fact.ts";
 import { addressKey } from "./inventory.ts";
@@ -16,8 +14,6 @@ export interface Lease {
 }
 
 export interface Leases {
-  /** What the event says of a pod's address, if that is news; pure. */
-  newsOf(event: Event): LeaseFact | undefined;
   /** Whether the fact changed anything. */
   learn(fact: LeaseFact): boolean;
   /**
@@ -27,19 +23,10 @@ export interface Leases {
   readonly evicted: number;
 }
 
-const leasesPerAddress = 16;
-/** An earlier sighting by less than this is not worth a fact. */
-const earlierMs = minuteMs;
-/** How soon a pod is told again with an address that another had since: nodes share theirs. */
-const againMs = hourMs;
-/** More pods than are kept, each within this time, share an address: it names none of them. */
-const sharedMs = 5 * minuteMs;
-/** The longest name of a pod, and text of an address with its zone. */
-const podLengthMax = 253;
-const addressLengthMax = 64;
+const leasesPerAddress = 8;
 
 /**
- * Keeps the newest 16 leases of each address and at most `addressesMax` addresses. What is kept of
+ * Keeps the newest 8 leases of each address and at most `addressesMax` addresses. What is kept of
  * an address is the newest of all that was told, so the order of arrival is irrelevant.
  */
 export function createLeases(state: State, addressesMax: number): Leases {
@@ -47,15 +34,6 @@ export function createLeases(state: State, addressesMax: number): Leases {
   let evicted = 0;
 
   return {
-    newsOf({ join, occurredAt }) {
-      const { address, pod } = join;
-      if (address === undefined || pod === undefined) return undefined;
-      if (address.length > addressLengthMax || pod.length > podLengthMax) return undefined;
-      const key = addressKey(address);
-      const lease = { pod: pod.toLowerCase(), from: occurredAt };
-      if (!isNews(table.get(key) ?? [], lease)) return undefined;
-      return { run: `lease:${key}`, occurredAt, lease: { address: key, pod: lease.pod } };
-    },
     learn({ lease: { address, pod }, occurredAt }) {
       const old = table.get(address) ?? [];
       const merged = mergeLease(old, { pod, from: occurredAt });
@@ -77,21 +55,7 @@ export function createLeases(state: State, addressesMax: number): Leases {
   };
 }
 
-/** `leases` are in order of time. */
-function isNews(leases: readonly Lease[], { pod, from }: Lease): boolean {
-  const before = leases.findLast((lease) => lease.from <= from);
-  if (before?.pod === pod) return false;
-  const told = leases.some((lease) => {
-    return lease.pod === pod && lease.from > from - againMs && lease.from < from + earlierMs;
-  });
-  if (told) return false;
-  const [oldest] = leases;
-  // One as old as that would be dropped again; one among as many young ones says nothing.
-  const full = oldest !== undefined && leases.length >= leasesPerAddress;
-  return !full || from - oldest.from >= sharedMs;
-}
-
-/** The newest of all; `leases` itself when nothing changes. */
+/** The newest of all, in order of time; `leases` itself when nothing changes. */
 function mergeLease(leases: readonly Lease[], lease: Lease): readonly Lease[] {
   if (leases.some(({ pod, from }) => pod === lease.pod && from === lease.from)) return leases;
   const merged = [...leases, lease]

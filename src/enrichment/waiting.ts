@@ -1,6 +1,6 @@
 /**
  * @module Events that wait for a fact: parked before detection, released without a build, joined
- * with an answer that could become better, joined a moment ago, or of an unknown address.
+ * with an answer that could become better, joined a moment ago, or of an unknown machine.
  */
 
 import type { EpochMs } from "../clock.ts";
@@ -13,7 +13,7 @@ import { WaitingIndex } from "./waiting-index.ts";
 /**
  * Where an event that has gone on is remembered: `released` has no build or one that is not
  * settled, `incomplete` a settled one that could become surer or fuller, `recent` a whole one.
- * `strangers` show nothing but an address that no pod is known to have had.
+ * `strangers` show nothing but a host or an address that is not known to be a runner's.
  */
 export type Memory = "released" | "incomplete" | "recent" | "strangers";
 
@@ -37,7 +37,7 @@ export interface WaitingCounts {
   /** Remembered for a moment after they were joined, for a better job. */
   readonly recent: number;
   readonly recentEvicted: number;
-  /** Remembered for a moment after they went on, for news of who had their address. */
+  /** Remembered for a moment after they went on, for news of whose machine it was. */
   readonly strangers: number;
   readonly strangersEvicted: number;
 }
@@ -46,7 +46,7 @@ export interface WaitingCounts {
  * Parked, released and incomplete events live in State. Recent ones and strangers are in memory
  * only: they cost State nothing, and a restart forgets them. What that can lose is a better job:
  * the runner's next, begun before the event, whose webhook comes after the restart; and the job of
- * a pod whose address another machine told of after the restart.
+ * a machine that is told of after the restart only.
  */
 export class Waiting {
   readonly #parked: StateTable<Waiter>;

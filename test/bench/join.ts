@@ -121,7 +121,7 @@ export async function benchJoin(short: boolean): Promise<BenchLine[]> {
     for (const event of events) joiner.join(event, now);
   });
   const { builds: size } = builds.counts();
-  const { parked, released } = joiner.counts();
+  const { parked, released, incomplete, recent } = joiner.counts();
   const recheckSeconds = await cpuSeconds(() => {
     joiner.recheck(now);
   });
@@ -144,7 +144,7 @@ export async function benchJoin(short: boolean): Promise<BenchLine[]> {
     { metric: "events left waiting by that", value: parked + released, unit: "events" },
     {
       metric: "events looked at again after a start",
-      value: (parked + released) / recheckSeconds,
+      value: (parked + released + incomplete + recent) / recheckSeconds,
       unit: "events/CPU-s",
     },
     {
