@@ -3,7 +3,7 @@
 import { type Admin, ConfigResourceTypes, type ITopicConfig } from "kafkajs";
 import { dayMs, type EpochMs, realClock, secondMs } from "../clock.ts";
 import { ServiceError } from "../error.ts";
-import { type Offset, type Topic, topics } from "./bus.ts";
+import { type Offset, partitionsOf, type Topic, topics } from "./bus.ts";
 import { KafkaClient, type KafkaConnection, realPause, unavailable } from "./kafka-client.ts";
 
 /** What is told of a partition: its oldest record kept, and the offset after its newest. */
@@ -15,7 +15,7 @@ export interface Reach {
 export interface KafkaTopicsSettings {
   readonly connection: KafkaConnection;
   readonly topicPrefix: string;
-  /** Of each topic; absent means what the brokers have, or 4. */
+  /** Of each divided topic; absent means what the brokers have, or 4. */
   readonly partitions?: number;
   /** Of topics that are made; absent means the brokers' default. */
   readonly replicationFactor?: number;
@@ -50,9 +50,14 @@ export class KafkaTopics {
     this.#admin.on("admin.network.request_timeout", () => this.#client.dropSilent());
   }
 
-  /** Of each topic; known after `open`. */
+  /** Of each divided topic; known after `open`. */
   get partitions(): number {
     return this.#partitions;
+  }
+
+  /** Known after `open`. */
+  partitionsOf(topic: Topic): number {
+    return partitionsOf(topic, this.#partitions);
   }
 
   nameOf(topic: Topic): string {
@@ -173,13 +178,13 @@ export class KafkaTopics {
     };
     return {
       topic: this.nameOf(topic),
-      numPartitions: this.#partitions,
+      numPartitions: this.partitionsOf(topic),
       replicationFactor: replicationFactor ?? -1,
       configEntries: Object.entries(entries).map(([name, value]) => ({ name, value })),
     };
   }
 
-  /** Waits for leaders, then wants every topic to have the same number of partitions. */
+  /** Waits for leaders, then wants every topic to have its number of partitions. */
   async #checkCounts(): Promise<void> {
     const until: EpochMs = realClock.now() + madeMsMax;
     for (;;) {
@@ -187,9 +192,11 @@ export class KafkaTopics {
       try {
         const counts = await this.#counts(topics);
         if (late || [...counts.values()].every((count) => count > 0)) {
-          for (const [name, count] of counts) {
-            if (count === this.#partitions) continue;
-            const expected = `${this.#partitions} partitions, each with a leader`;
+          for (const topic of topics) {
+            const name = this.nameOf(topic);
+            const [wanted, count] = [this.partitionsOf(topic), counts.get(name) ?? 0];
+            if (count === wanted) continue;
+            const expected = `${wanted} partitions, each with a leader`;
             throw invalid(`kafka topic ${name}`, expected, String(count));
           }
           return;

@@ -7,6 +7,7 @@
  * on the bus, as they may be when the process dies before its append resolves.
  */
 
+import { randomUUID } from "node:crypto";
 import { type Clock, realClock } from "../clock.ts";
 import { UnavailableError } from "../error.ts";
 import type {
@@ -31,7 +32,7 @@ import { checkPartition, closedError } from "./source.ts";
 export interface KafkaBusSettings extends KafkaConnection {
   /** Before the names of topics and groups on the brokers; `pipewarden.` when absent. */
   readonly topicPrefix?: string;
-  /** Of each topic. Fixed when the topics are made: absent means what they have, or 4. */
+  /** Of each divided topic. Fixed when they are made: absent means what they have, or 4. */
   readonly partitions?: number;
   /** Of topics that are made; absent means the brokers' default. */
   readonly replicationFactor?: number;
@@ -108,10 +109,11 @@ class KafkaBus implements Bus {
   async consume(settings: ConsumerSettings, handler: ConsumerHandler): Promise<Consumer> {
     if (this.#closing !== undefined) throw closedError(this.#place);
     const { topicPrefix, sessionMs, clock, onTrouble } = this.#settings;
+    const own = settings.whole === true ? `.${randomUUID()}` : "";
     const consumer = new KafkaConsumer({
       connection: this.#settings,
       topics: this.#topics,
-      groupId: `${topicPrefix ?? topicPrefixDefault}${settings.group}`,
+      groupId: `${topicPrefix ?? topicPrefixDefault}${settings.group}${own}`,
       consumer: settings,
       handler,
       sessionMs: sessionMs ?? sessionMsDefault,
@@ -123,6 +125,7 @@ class KafkaBus implements Bus {
     await consumer.start();
     return {
       drained: () => consumer.drained(),
+      behind: (topic, partition) => consumer.behind(topic, partition),
       stop: async () => {
         await consumer.stop();
         this.#consumers.delete(consumer);
@@ -130,8 +133,8 @@ class KafkaBus implements Bus {
     };
   }
 
-  partitions(_topic: Topic): number {
-    return this.#topics.partitions;
+  partitions(topic: Topic): number {
+    return this.#topics.partitionsOf(topic);
   }
 
   async first(topic: Topic, partition: number): Promise<Offset> {
@@ -173,7 +176,7 @@ class KafkaBus implements Bus {
 
   async #reach(topic: Topic, partition: number): Promise<Reach> {
     if (this.#closed) throw closedError(this.#place);
-    checkPartition(topic, partition, this.#topics.partitions);
+    checkPartition(topic, partition, this.#topics.partitionsOf(topic));
     const reaches = await this.#topics.reach(topic);
     return reaches.get(partition) ?? { first: 0, end: 0 };
   }

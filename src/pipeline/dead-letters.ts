@@ -108,8 +108,7 @@ export function openDeadLetters(settings: DeadLettersSettings): {
     },
   });
   const table = () => letters ?? noLetters;
-  const drained = () => runner.drained();
-  return { runner, deadLetters: new Letters({ ...settings, table, drained }) };
+  return { runner, deadLetters: new Letters({ ...settings, table }) };
 }
 
 /** Before the list is read. */
@@ -171,7 +170,7 @@ function placeOf(id: string): { partition: number; offset: number } | undefined 
 /** Latest first; apart from them those whose record retention has let go. */
 async function sorted(
   bus: Bus,
-  table: Pick<StateTable<OpenLetter>, "entries">,
+  table: Pick<StateTable<OpenLetter>, "entries"> | ReadonlyMap<string, OpenLetter>,
 ): Promise<{ readonly kept: OpenLetter[]; readonly gone: OpenLetter[] }> {
   const count = bus.partitions("dead-letters");
   const firsts = await Promise.all(
@@ -196,21 +195,21 @@ function latestFirst(a: Pick<OpenLetter, "at" | "id">, b: Pick<OpenLetter, "at" 
 
 interface LettersParts extends DeadLettersSettings {
   readonly table: () => Pick<StateTable<OpenLetter>, "get" | "entries">;
-  /** Resolves when the list shows what is on the bus. */
-  readonly drained: () => Promise<void>;
 }
 
 class Letters implements DeadLetters {
   readonly #parts: LettersParts;
+  /** Closed on the bus, and not yet in the table. */
+  readonly #closing = new Set<string>();
 
   constructor(parts: LettersParts) {
     this.#parts = parts;
   }
 
   async list(query: { readonly limit: number; readonly cursor?: string }): Promise<LetterPage> {
-    const { bus, table } = this.#parts;
+    const { bus } = this.#parts;
     const after = query.cursor === undefined ? undefined : readCursor(query.cursor);
-    const { kept } = await sorted(bus, table());
+    const { kept } = await sorted(bus, this.#open());
     const rest = after === undefined ? kept : kept.filter((one) => latestFirst(after, one) < 0);
     const items = rest.slice(0, query.limit);
     const last = items.at(-1);
@@ -220,7 +219,7 @@ class Letters implements DeadLetters {
 
   async find(id: string): Promise<WholeLetter | undefined> {
     const record = await this.#record(id);
-    const open = this.#parts.table().get(id);
+    const open = this.#open().get(id);
     if (record === undefined || open === undefined) return undefined;
     const letter = readRecord("dead-letters", record);
     if (!isProblem(letter) && !isClosing(letter)) return { ...letter, ...open };
@@ -235,9 +234,9 @@ class Letters implements DeadLetters {
     if (isProblem(letter)) return { kind: "rejected", problems: [letter] };
     const read = await this.#readAgain(letter, record);
     if ("problems" in read) return { kind: "rejected", problems: read.problems };
-    const { bus, drained, telemetry } = this.#parts;
+    const { bus, telemetry } = this.#parts;
     await bus.append([...read.records, closingRecord(id)]);
-    await drained();
+    this.#closing.add(id);
     const { events, rejected, accepted } = read;
     if (accepted !== undefined) telemetry.emit.eventsAccepted(accepted);
     telemetry.log.info({ id, events, rejected }, "a dead letter was read again");
@@ -245,19 +244,25 @@ class Letters implements DeadLetters {
   }
 
   async drop(id: string): Promise<boolean> {
-    const { bus, table, drained, telemetry } = this.#parts;
-    if (table().get(id) === undefined) return false;
+    const { bus, telemetry } = this.#parts;
+    if (!this.#open().has(id)) return false;
     await bus.append([closingRecord(id)]);
-    await drained();
+    this.#closing.add(id);
     telemetry.log.info({ id }, "a dead letter was dropped");
     return true;
   }
 
+  #open(): ReadonlyMap<string, OpenLetter> {
+    const open = new Map(this.#parts.table().entries());
+    for (const id of this.#closing) if (!open.delete(id)) this.#closing.delete(id);
+    return open;
+  }
+
   /** The record of an open letter. */
   async #record(id: string): Promise<BusRecord | undefined> {
-    const { bus, table } = this.#parts;
+    const { bus } = this.#parts;
     const place = placeOf(id);
-    if (place === undefined || table().get(id) === undefined) return undefined;
+    if (place === undefined || !this.#open().has(id)) return undefined;
     return bus.find("dead-letters", place.partition, place.offset);
   }
 

@@ -115,7 +115,12 @@ export class Task {
     await this.#open.stop?.();
     this.#stopped = true;
     this.#cancelTick?.();
-    await this.settled();
+    // What is on the bus is not owed any more: whoever goes on need not append it again.
+    const flush = async () => {
+      await this.#outgoing.flush();
+      await this.#commit();
+    };
+    await this.#exclusive(flush).catch(() => undefined);
   }
 
   #openStage(): OpenStage {

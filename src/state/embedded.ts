@@ -66,14 +66,14 @@ class EmbeddedState implements StateStore {
   }
 
   async open(owner: StateOwner): Promise<State> {
-    this.#checkOpen("an open state");
+    this.#checkOpen();
     const name = nameOf(owner);
     const opened = (this.#opened.get(name) ?? 0) + 1;
     this.#opened.set(name, opened);
     const contents = this.#guard(() => this.#load(owner));
     return new StageState(contents, (changes) => {
-      this.#checkOpen("an open state");
-      if (this.#opened.get(name) !== opened) throw this.#stale(`the newest opening of ${name}`);
+      this.#checkOpen();
+      if (this.#opened.get(name) !== opened) throw taken(this.#path, name);
       this.#guard(() => this.#save(owner, changes));
     });
   }
@@ -165,13 +165,10 @@ class EmbeddedState implements StateStore {
     }
   }
 
-  #checkOpen(expected: string): void {
-    if (!this.#db.isOpen) throw this.#stale(expected);
-  }
-
-  #stale(expected: string): ServiceError {
-    const found = "a closed one";
-    return new ServiceError({ code: "state-unavailable", place: this.#path, expected, found });
+  #checkOpen(): void {
+    if (this.#db.isOpen) return;
+    const problem = { place: this.#path, expected: "an open state", found: "a closed one" };
+    throw new ServiceError({ code: "state-unavailable", ...problem });
   }
 
   #corrupt(place: string, expected: string, found: string): ServiceError {
@@ -204,6 +201,12 @@ class EmbeddedState implements StateStore {
       throw new ServiceError(problem, { cause: error });
     }
   }
+}
+
+/** Said to a State whose owner has been opened again since. */
+function taken(place: string, name: string): ServiceError {
+  const problem = { place, expected: `the newest opening of ${name}`, found: "an older one" };
+  return new ServiceError({ code: "state-taken", ...problem });
 }
 
 /** `detect/3` */

@@ -29,7 +29,7 @@ class MemoryState implements StateStore {
 
   async open({ stage, partition }: StateOwner): Promise<State> {
     const owner = `${stage}/${partition}`;
-    if (this.#closed) throw closed("an open state");
+    if (this.#closed) throw closed();
     let kept = this.#states.get(owner);
     if (kept === undefined) {
       kept = { tables: new Map(), positions: new Map(), opened: 0 };
@@ -38,7 +38,8 @@ class MemoryState implements StateStore {
     const own = kept;
     const opened = ++own.opened;
     return new StageState(contentsOf(own), (changes) => {
-      if (this.#closed || own.opened !== opened) throw closed(`the newest opening of ${owner}`);
+      if (this.#closed) throw closed();
+      if (own.opened !== opened) throw taken(owner);
       keep(own, changes);
     });
   }
@@ -48,9 +49,17 @@ class MemoryState implements StateStore {
   }
 }
 
-function closed(expected: string): ServiceError {
-  const found = "a closed one";
-  return new ServiceError({ code: "state-unavailable", place: "memory state", expected, found });
+const place = "memory state";
+
+function closed(): ServiceError {
+  const problem = { place, expected: "an open state", found: "a closed one" };
+  return new ServiceError({ code: "state-unavailable", ...problem });
+}
+
+/** Said to a State whose owner has been opened again since. */
+function taken(owner: string): ServiceError {
+  const problem = { place, expected: `the newest opening of ${owner}`, found: "an older one" };
+  return new ServiceError({ code: "state-taken", ...problem });
 }
 
 /** Through JSON, so that a value JSON cannot hold shows here as it would with a file. */

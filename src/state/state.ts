@@ -34,8 +34,9 @@ export interface State {
   /**
    * Saves every change since the last commit, and the positions, as one. Nothing may be changed
    * before it resolves. Rejects with state-unavailable when nothing was saved, or nobody knows: the
-   * changes stay for another try or a rollback. Rejects with state-taken when another process has
-   * opened the same state since: this one must not be used any more.
+   * changes stay for another try or a rollback. Rejects with state-taken when the same
+   * state has been opened again since, by this process or another one: this one must not be used
+   * any more.
    */
   commit(): Promise<void>;
   /** Forgets every change since the last commit: for a batch that failed half-way. */

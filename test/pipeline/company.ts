@@ -135,7 +135,7 @@ export async function openRig(settings: RigSettings = {}): Promise<Rig> {
     stop: async () => {
       await pipeline.stop();
       await store.close();
-      states.close();
+      await states.close();
       await bus.close();
     },
   };

@@ -3,13 +3,18 @@ import type { AlertChange, Alerts, Notice } from "../../src/alert/alert.ts";
 import type { BusRecord, NewRecord, Topic } from "../../src/bus/bus.ts";
 import type { Correlation, RoutedMatch } from "../../src/correlation/correlation.ts";
 import type { Detection, Match } from "../../src/detection/detection.ts";
-import type { BuildFact, BuildTable, Joiner } from "../../src/enrichment/enrichment.ts";
+import {
+  type BuildFact,
+  type Changes,
+  factKey,
+  type Joiner,
+} from "../../src/enrichment/enrichment.ts";
 import { UnavailableError } from "../../src/error.ts";
 import type { Event } from "../../src/event/event.ts";
 import type { Lineage, LineageFact } from "../../src/lineage/lineage.ts";
+import type { BuildNews, SharedBuilds } from "../../src/pipeline/builds.ts";
 import {
   alertRecord,
-  buildRecord,
   documentRecord,
   eventRecord,
   lineageRecord,
@@ -40,7 +45,7 @@ function broken(topic: Topic): NewRecord {
 
 /** What went out, as `topic key`. */
 async function applied(stage: Stage, records: readonly NewRecord[]): Promise<string[]> {
-  return (await stage.apply(onBus(records), 1_000)).map(({ topic, key }) => `${topic} ${key}`);
+  return (await stage.apply(onBus(records))).map(({ topic, key }) => `${topic} ${key}`);
 }
 
 const letter = "dead-letters stored-record-invalid";
@@ -62,7 +67,10 @@ const lineageFact: LineageFact = {
 
 describe("the detect stage", () => {
   interface Table {
-    readonly builds: BuildTable;
+    readonly builds: Pick<SharedBuilds, "learn">;
+    /** What other tasks have learned, as if it were told now. */
+    tell(learned: BuildFact | "many"): void;
+    readonly news: BuildNews;
     readonly joiner: Joiner;
     readonly said: string[];
   }
@@ -76,12 +84,20 @@ describe("the detect stage", () => {
       parked = [];
       return events;
     };
+    let told: { readonly of: BuildFact }[] | "many" = [];
+    const news = {
+      take: () => {
+        const taken = told;
+        told = [];
+        return taken as unknown as readonly Changes[] | "many";
+      },
+      close: () => undefined,
+    };
     const builds = {
       learn: (learned: BuildFact) => {
         said.push(`learn ${learned.run}`);
-        return { of: learned };
+        return { of: learned } as unknown as Changes;
       },
-      counts: () => ({ builds: said.length, buildsEvicted: said.length }),
     };
     const joiner = {
       factsOf: (event: Event) => (event.feed === "github-webhook" ? [fact] : []),
@@ -92,25 +108,31 @@ describe("the detect stage", () => {
         parked.push(event);
         return { kind: "parked", until: 15_000 } as const;
       },
-      due: letGo,
+      recheck: () => {
+        said.push("recheck");
+        return letGo();
+      },
+      due: (now: number) => (now >= 15_000 ? letGo() : []),
       nextDue: () => (parked.length === 0 ? undefined : 15_000),
-      counts: () => ({ parkedFull: 0 }),
+      counts: () => ({ parkedFull: 0, releasedEvicted: said.length }),
     };
     return {
-      builds: builds as unknown as BuildTable,
+      ...{ builds, news, said },
       joiner: joiner as unknown as Joiner,
-      said,
+      tell: (learned) => {
+        if (learned === "many" || told === "many") told = "many";
+        else told.push({ of: learned });
+      },
     };
   }
 
-  function detectStage({ builds, joiner }: Table, emitting: typeof emit = emit): Stage {
+  function detectStage({ builds, news, joiner }: Table, emitting: typeof emit = emit): Stage {
     const detection = {
       detect: (event: Event) => [{ match: matchOf(`mat ${event.id}`, [event]), alerts: true }],
     };
     return createDetectStage({
       emit: emitting,
-      builds,
-      joiner,
+      ...{ builds, news, joiner },
       detection: detection as unknown as Detection,
       routes: (match) => [{ correlation: "seq", groupKey: match.id, match } as RoutedMatch],
       lineageFacts: (event) => [{ ...lineageFact, thing: `cache:${event.id}` }],
@@ -128,38 +150,60 @@ describe("the detect stage", () => {
     const stage = detectStage(parkingTable(), telling);
     await applied(stage, [webhook]);
     await applied(stage, [webhook]);
-    // The table counts one per call; the first webhook is learned and joined.
-    expect(evicted).toEqual(["builds 2", "parked 0", "builds 2", "parked 0"]);
+    // The joiner counts one per call; the webhook is learned and joined.
+    expect(evicted).toEqual(["parked 0", "released 2", "parked 0", "released 2"]);
   });
 
   const webhook = eventRecord(eventOf("hook:1", { feed: "github-webhook" }), "build-07");
 
+  const led = ["lineage cache:falco:1", "alerts rule-1", "matches seq\u0000mat falco:1"];
+
+  it("looks at all that waits once, before anything else", () => {
+    const table = parkingTable();
+    const stage = detectStage(table);
+    expect(stage.nextTick?.()).toBe(0);
+    expect(stage.tick?.(1_000)).toEqual([]);
+    expect(stage.tick?.(1_000)).toEqual([]);
+    expect(table.said).toEqual(["recheck"]);
+    expect(stage.nextTick?.()).toBeUndefined();
+  });
+
   it("lets parked events go when a fact comes, with what they lead to", async () => {
     const table = parkingTable();
     const stage = detectStage(table);
+    stage.tick?.(1_000);
     expect(await applied(stage, [eventRecord(eventOf("falco:1"), "build-07")])).toEqual([]);
     expect(stage.nextTick?.()).toBe(15_000);
     expect(await applied(stage, [webhook])).toEqual([
-      "builds acme/api#1/1",
-      ...["lineage cache:falco:1", "alerts rule-1", "matches seq\u0000mat falco:1"],
+      `builds ${factKey(fact)}`,
+      ...led,
       ...["lineage cache:hook:1", "alerts rule-1", "matches seq\u0000mat hook:1"],
     ]);
     expect(stage.nextTick?.()).toBeUndefined();
-    expect(table.said).toEqual(["join falco:1", "learn acme/api#1/1", "join hook:1"]);
+    expect(table.said).toEqual(["recheck", "join falco:1", "learn acme/api#1/1", "join hook:1"]);
   });
 
-  it("learns what other workers say of builds, without saying it again", async () => {
+  it.each([
+    ["a fact that another task learned", fact, []],
+    ["more of them than are kept", "many", ["recheck"]],
+  ] as const)("lets them go for %s", async (_name, told, again) => {
     const table = parkingTable();
     const stage = detectStage(table);
+    stage.tick?.(1_000);
     await applied(stage, [eventRecord(eventOf("falco:1"), "build-07")]);
-    expect(await applied(stage, [buildRecord(fact)])).toEqual([
-      ...["lineage cache:falco:1", "alerts rule-1", "matches seq\u0000mat falco:1"],
-    ]);
+    table.tell({ ...fact, run: "acme/api#2/1" });
+    expect(stage.tick?.(2_000)).toEqual([]);
+    table.tell(told);
+    const out = stage.tick?.(2_000) ?? [];
+    expect(out.map(({ topic, key }) => `${topic} ${key}`)).toEqual(led);
+    expect(table.said).toEqual(["recheck", "join falco:1", ...again]);
   });
 
-  it("lets them go when they have waited long enough", () => {
+  it("lets them go when they have waited long enough", async () => {
     const stage = detectStage(parkingTable());
-    void stage.apply(onBus([eventRecord(eventOf("falco:1"), "build-07")]), 0);
+    stage.tick?.(0);
+    await applied(stage, [eventRecord(eventOf("falco:1"), "build-07")]);
+    expect(stage.tick?.(14_999)).toEqual([]);
     expect(stage.tick?.(15_000).map(({ topic }) => topic)).toEqual([
       "lineage",
       "alerts",
@@ -167,11 +211,10 @@ describe("the detect stage", () => {
     ]);
   });
 
-  it("sets aside what it cannot read, of either topic, and reads on", async () => {
+  it("sets aside what it cannot read, and reads on", async () => {
     const stage = detectStage(parkingTable());
-    const records = [broken("events"), broken("builds"), webhook];
-    const out = await applied(stage, records);
-    expect(out.slice(0, 3)).toEqual([letter, letter, "builds acme/api#1/1"]);
+    const out = await applied(stage, [broken("events"), webhook]);
+    expect(out.slice(0, 2)).toEqual([letter, `builds ${factKey(fact)}`]);
   });
 });
 
@@ -266,13 +309,13 @@ describe("the notify stage", () => {
       pagesWithheld: ({ count }: { count?: number }) => counts.push(count),
     };
     const stage = notifyStage([], telling);
-    await stage.apply(onBus([alertRecord(matchOf("mat_1")), lineageRecord(lineageFact)]), 0);
+    await stage.apply(onBus([alertRecord(matchOf("mat_1")), lineageRecord(lineageFact)]));
     expect(counts).toEqual([2, 0]);
   });
 
   it("sends notices on their way before the documents, a joined event above a plain one", async () => {
     const stage = notifyStage([]);
-    const out = await stage.apply(onBus([alertRecord(matchOf("mat_1"))]), 0);
+    const out = await stage.apply(onBus([alertRecord(matchOf("mat_1"))]));
     expect(out.map(({ topic, key }) => `${topic} ${key}`)).toEqual([
       "pages inc_1",
       ...["documents inc_1", "documents alr_1", "documents falco:1", "documents egress:2"],
