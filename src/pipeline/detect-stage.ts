@@ -1,7 +1,7 @@
 /** @module Stage 1: the events of one partition, joined to their builds and matched. */
 
 import type { NewRecord } from "../bus/bus.ts";
-import type { EpochMs } from "../clock.ts";
+import { type EpochMs, secondMs } from "../clock.ts";
 import type { Progress, RoutedMatch } from "../correlation/correlation.ts";
 import type { Detection, Match } from "../detection/detection.ts";
 import type { Joiner } from "../enrichment/enrichment.ts";
@@ -38,6 +38,9 @@ export interface DetectParts extends MatchParts {
   /** What tells the correlate tasks how far this partition has come. */
   readonly watermarks: (at: EpochMs) => readonly NewRecord[];
 }
+
+/** How long a record that is stamped may be on its way before it can be read. */
+const onTheWayMs = 2 * secondMs;
 
 /**
  * Joins and matches, and tells what the events say of builds. Keyed by runner, run or repository;
@@ -100,11 +103,16 @@ export function createDetectStage(parts: DetectParts): Stage {
       return [...out, ...watermark()];
     },
     tick: (now) => {
-      progress.passed(now);
+      progress.passed(now - onTheWayMs);
       return [...catchUp(now), ...watermark()];
     },
-    nextTick: () =>
-      rechecked ? Math.min(joiner.nextDue() ?? Number.POSITIVE_INFINITY, progress.nextDue()) : 0,
+    nextTick: () => {
+      if (!rechecked) return 0;
+      return Math.min(
+        joiner.nextDue() ?? Number.POSITIVE_INFINITY,
+        progress.nextDue() + onTheWayMs,
+      );
+    },
   };
 }
 

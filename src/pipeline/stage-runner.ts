@@ -1,6 +1,6 @@
 /** @module StageRunner: one stage in one process, a task for each partition that comes to it. */
 
-import type { Bus, Consumer, Topic } from "../bus/bus.ts";
+import type { Bus, Consumer } from "../bus/bus.ts";
 import type { Clock } from "../clock.ts";
 import type { StateStore } from "../state/state.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -58,7 +58,9 @@ export class StageRunner {
   /** Records known to wait for this process, and decisions not yet on the bus. */
   backlog(): number {
     let count = 0;
-    for (const [partition, task] of this.#tasks) count += this.#behind(partition) + task.owed;
+    for (const [partition, task] of this.#tasks) {
+      count += (this.#behind(partition) ?? 0) + task.owed;
+    }
     return count;
   }
 
@@ -74,10 +76,11 @@ export class StageRunner {
     this.#tasks.clear();
   }
 
-  #behind(partition: number): number {
+  #behind(partition: number): number | undefined {
+    const consumer = this.#consumer;
+    if (consumer === undefined) return undefined;
     const { topics } = this.#settings.definition;
-    const behind = (topic: Topic) => this.#consumer?.behind(topic, partition) ?? 0;
-    return topics.reduce((sum, topic) => sum + behind(topic), 0);
+    return topics.reduce((sum, topic) => sum + consumer.behind(topic, partition), 0);
   }
 
   async #taskOf(partition: number): Promise<Task> {

@@ -19,8 +19,8 @@ export interface TaskSettings {
   readonly states: StateStore;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-  /** Records of this partition that are known to wait on the bus. */
-  readonly behind: () => number;
+  /** Records of this partition that are known to wait on the bus; undefined before that is told. */
+  readonly behind: () => number | undefined;
 }
 
 /**
@@ -45,13 +45,17 @@ export class Task {
   /** The tail of the queue of turns: batches, ticks and changes never overlap. */
   #turn: Promise<void> = Promise.resolve();
   /** The latest arrival handled, or the wall clock when it last ticked with nothing left to read. */
-  #now: EpochMs = 0;
+  #now: EpochMs | undefined;
   #cancelTick: (() => void) | undefined;
   #woken = false;
   #stopped = false;
   #tickFailed = false;
-  /** Its State was opened by another process, or cannot tell what it saved: to be opened anew. */
+  /**
+   * Its State was opened by another process, or cannot tell what it saved: until it is opened anew,
+   * nothing is applied.
+   */
   #taken = false;
+  #cancelReopen: (() => void) | undefined;
 
   static async open(settings: TaskSettings): Promise<Task> {
     const task = new Task(settings, await openState(settings));
@@ -86,6 +90,7 @@ export class Task {
   /** See `TaskParts.change`. */
   change(change: () => void): Promise<void> {
     return this.#exclusive(async () => {
+      this.#checkOpen();
       try {
         change();
         await this.#commit();
@@ -111,12 +116,14 @@ export class Task {
 
   async stop(): Promise<void> {
     this.#cancelTick?.();
+    this.#cancelReopen?.();
     // It saves what it learned through `change`, so turns still run.
     await this.#open.stop?.();
     this.#stopped = true;
     this.#cancelTick?.();
     // What is on the bus is not owed any more: whoever goes on need not append it again.
     const flush = async () => {
+      this.#checkOpen();
       await this.#outgoing.flush();
       await this.#commit();
     };
@@ -148,15 +155,26 @@ export class Task {
     });
   }
 
-  /** The wall clock only for one that has caught up: what it has yet to read came before that. */
-  #wallTime(): EpochMs {
+  /**
+   * The wall clock only for one that has caught up: what it has yet to read came before that.
+   * Undefined for one that has not read anything yet.
+   */
+  #wallTime(): EpochMs | undefined {
     const { behind, clock } = this.#settings;
-    return behind() > 0 ? this.#now : Math.max(this.#now, clock.now());
+    return behind() === 0 ? this.#later(clock.now()) : this.#now;
+  }
+
+  #later(time: EpochMs): EpochMs {
+    return Math.max(this.#now ?? time, time);
+  }
+
+  #checkOpen(): void {
+    if (this.#taken) throw new UnavailableError("the state was opened elsewhere");
   }
 
   async #batch(records: readonly BusRecord[]): Promise<void> {
     const { telemetry, definition, partition } = this.#settings;
-    if (this.#taken) await this.#reopen();
+    this.#checkOpen();
     await this.#outgoing.flush();
     const fresh = records.filter(
       ({ topic, offset }) => offset >= this.#state.position(topic, partition),
@@ -184,21 +202,24 @@ export class Task {
   async #applied(records: readonly BusRecord[]): Promise<readonly NewRecord[]> {
     const out: NewRecord[] = [];
     for (const chunk of chunksOf(records)) {
-      this.#arrived(chunk);
-      if (this.#isDue(this.#now)) out.push(...this.#ticked(this.#now));
+      const now = this.#arrived(chunk);
+      if (this.#isDue(now)) out.push(...this.#ticked(now));
       out.push(...(await this.#stage.apply(chunk)));
     }
     return out;
   }
 
-  #arrived(records: readonly BusRecord[]): void {
-    for (const { appendedAt } of records) this.#now = Math.max(this.#now, appendedAt);
+  #arrived(records: readonly BusRecord[]): EpochMs {
+    let now = this.#now ?? 0;
+    for (const { appendedAt } of records) now = Math.max(now, appendedAt);
+    this.#now = now;
+    return now;
   }
 
   async #applyAlone(record: BusRecord): Promise<void> {
-    this.#arrived([record]);
+    const now = this.#arrived([record]);
     // A timer that fails is not the record's fault.
-    if (this.#isDue(this.#now)) await this.#tick(this.#now);
+    if (this.#isDue(now)) await this.#tick(now);
     try {
       await this.#save([record], await this.#stage.apply([record]));
     } catch (error) {
@@ -229,25 +250,46 @@ export class Task {
       await this.#state.commit();
     } catch (error) {
       const code = codeOf(error);
-      if (code === "state-taken") this.#taken = true;
+      if (code === "state-taken") this.#lose();
       if (code !== "state-taken" && code !== "state-unavailable") throw error;
       throw new UnavailableError("the state could not be saved", { cause: error });
     }
   }
 
+  /**
+   * The partition is ours as far as we know: so the state is opened again, at once if the other
+   * process has gone, else until the partition is taken from us.
+   */
+  #lose(): void {
+    if (this.#taken) return;
+    this.#taken = true;
+    const { clock, telemetry, definition } = this.#settings;
+    const again = () => {
+      this.#cancelReopen = clock.after(failedTickMs, () => {
+        this.#reopen().catch((error: unknown) => {
+          const told = { stage: definition.name, error: shown(String(error), 300) };
+          telemetry.log.error(told, "a state could not be opened again");
+          again();
+        });
+      });
+    };
+    again();
+  }
+
   /** Goes on from what is saved, wherever another process has come to meanwhile. */
   async #reopen(): Promise<void> {
-    try {
-      await this.#open.stop?.();
+    // Not in a turn of its own: what it still wants to save is waiting for one, to be refused.
+    await this.#open.stop?.();
+    await this.#exclusive(async () => {
+      if (this.#stopped) return;
       this.#state = await openState(this.#settings);
-    } catch (error) {
-      throw new UnavailableError("the state could not be opened again", { cause: error });
-    }
-    this.#outgoing = new Outgoing(this.#state, this.#settings.bus);
-    this.#open = this.#openStage();
-    this.#stage = this.#open.make();
-    this.#taken = false;
-    this.#open.start?.();
+      this.#outgoing = new Outgoing(this.#state, this.#settings.bus);
+      this.#open = this.#openStage();
+      this.#stage = this.#open.make();
+      this.#taken = false;
+      this.#open.start?.();
+    });
+    this.#scheduleTick();
   }
 
   #restore(): void {
@@ -275,11 +317,11 @@ export class Task {
     return this.#stage.tick?.(now) ?? [];
   }
 
-  async #tick(now: EpochMs): Promise<void> {
+  async #tick(now: EpochMs | undefined): Promise<void> {
     this.#tickFailed = false;
-    this.#now = Math.max(this.#now, now);
+    if (now === undefined || this.#taken) return;
+    this.#now = this.#later(now);
     try {
-      if (this.#taken) await this.#reopen();
       await this.#outgoing.flush();
       await this.#save([], this.#ticked(now));
       await this.#outgoing.flush();
