@@ -27,6 +27,7 @@ import { KafkaConsumer } from "./kafka-consumer.ts";
 import { KafkaFinder } from "./kafka-finder.ts";
 import { KafkaProducer } from "./kafka-producer.ts";
 import { KafkaTopics, type Reach } from "./kafka-topics.ts";
+import type { Retention } from "./retention.ts";
 import { checkPartition, closedError } from "./source.ts";
 
 export interface KafkaBusSettings extends KafkaConnection {
@@ -34,9 +35,11 @@ export interface KafkaBusSettings extends KafkaConnection {
   readonly topicPrefix?: string;
   /** Of each divided topic. Fixed when they are made: absent means what they have, or 4. */
   readonly partitions?: number;
-  /** Of topics that are made; absent means the brokers' default. */
+  /** Of topics that are made; absent means 3, or as many as there are brokers. */
   readonly replicationFactor?: number;
-  /** How long topics that are made keep records, -1 for ever; 7 or 30 days when absent. */
+  /** By age, for topics that are made. Kafka does not ask what has been handled. */
+  readonly retention?: Retention;
+  /** How long those keep records that `retention` leaves out, -1 for ever; absent: 7 or 30 days. */
   readonly retentionMs?: number;
   readonly clock: Clock;
   /** The most bytes of appends waiting for the brokers; 64 MiB when absent. */
@@ -61,7 +64,7 @@ export async function openKafkaBus(settings: KafkaBusSettings): Promise<Bus> {
     connection: settings,
     topicPrefix: settings.topicPrefix ?? topicPrefixDefault,
     ...(settings.partitions === undefined ? {} : { partitions: settings.partitions }),
-    ...(settings.retentionMs === undefined ? {} : { retentionMs: settings.retentionMs }),
+    retentionMs: (topic) => settings.retention?.get(topic)?.maxAgeMs ?? settings.retentionMs,
     ...(settings.replicationFactor === undefined
       ? {}
       : { replicationFactor: settings.replicationFactor }),
