@@ -17,18 +17,23 @@
  * outdated what may still come.
  */
 
-import { randomUUID } from "node:crypto";
 import type { Offset } from "../bus/bus.ts";
-import type { Clock, EpochMs } from "../clock.ts";
-import { secondMs } from "../clock.ts";
-import { ServiceError, shown } from "../error.ts";
-import { checkSize, chunks, NotAppended, type PartitionLog, tooLarge } from "./kafka-batch.ts";
+import { type EpochMs, secondMs } from "../clock.ts";
+import { ServiceError } from "../error.ts";
 import {
-  Changelog,
+  closedProblem,
+  insisted,
+  type OwnerSettings,
+  pause,
+  textOf,
+  unavailable,
+} from "./kafka-answer.ts";
+import { checkSize, chunks, NotAppended, tooLarge } from "./kafka-batch.ts";
+import {
+  type Changelog,
   changedRecords,
   compareStamps,
   type LogRecord,
-  openingRecord,
   parseKey,
   type RowKey,
   type StoredRecord,
@@ -36,83 +41,13 @@ import {
 } from "./kafka-changelog.ts";
 import type { StateChanges } from "./stage-state.ts";
 
-export interface OwnerSettings {
-  readonly log: PartitionLog;
-  /** Names the log in problems. */
-  readonly place: string;
-  /** Says in the log, for people, who owns it. */
-  readonly owner: string;
-  readonly clock: Clock;
-  /** How long an answer of the log is waited for, over all attempts. */
-  readonly answerMsMax: number;
-  /** Aborted when the store closes. */
-  readonly closing: AbortSignal;
-}
-
-const pauseMsMin = 50;
-const pauseMsMax = 2 * secondMs;
 /** An owner that heard nothing for this long looks at the log before it writes to it. */
 const heardMsMax = 10 * secondMs;
-
-/** A log just taken over: what it says, and since which offset it is ours. */
-export interface TakenLog {
-  readonly epoch: Offset;
-  readonly contents: Changelog;
-}
-
-/**
- * Makes every earlier owner outdated, then reads what they left. Rejects with state-unavailable or
- * state-corrupt.
- */
-export async function takeLog(settings: OwnerSettings): Promise<TakenLog> {
-  const { log, place, owner } = settings;
-  // An opening whose answer was lost stays without rows; should it come late, it ends this owner.
-  const opening = openingRecord(randomUUID(), owner);
-  const epoch = await insisted(settings, () => log.append([opening]));
-  const contents = new Changelog(place);
-  await insisted(settings, async () => {
-    const from = Math.max(contents.next, await log.first());
-    await log.read(from, epoch + 1, (record) => contents.take(record));
-  });
-  if (contents.newest.epoch !== epoch || contents.next !== epoch + 1) {
-    const expected = "the opening record at the end of the log";
-    throw unavailable(place, expected, `offset ${contents.next - 1}`);
-  }
-  return { epoch, contents };
-}
-
-/** Calls until it succeeds or the time is up; what is corrupt is not asked for again. */
-async function insisted<T>(settings: OwnerSettings, act: () => Promise<T>): Promise<T> {
-  const until = settings.clock.now() + settings.answerMsMax;
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await act();
-    } catch (error) {
-      if (error instanceof ServiceError) throw error;
-      if (settings.closing.aborted || settings.clock.now() >= until) {
-        throw unavailable(settings.place, "brokers that answer", textOf(error), error);
-      }
-    }
-    await pause(settings, attempt);
-  }
-}
-
-/** Growing with the attempts; ends at once when the store closes. */
-async function pause({ clock, closing }: OwnerSettings, attempt: number): Promise<void> {
-  if (closing.aborted) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const pauseMs = Math.min(pauseMsMax, pauseMsMin * 2 ** Math.min(attempt, 10));
-  const end = () => resolve();
-  const cancel = clock.after(pauseMs, end);
-  closing.addEventListener("abort", end);
-  await promise;
-  closing.removeEventListener("abort", end);
-  cancel();
-}
 
 /** The value of the last commit, undefined when there is none. */
 export type Committed = (key: Exclude<RowKey, { kind: "opening" }>) => unknown;
 
+/** One epoch of a changelog: the writing half of one State. */
 export class LogOwner {
   readonly #settings: OwnerSettings;
   readonly #epoch: Offset;
@@ -137,6 +72,7 @@ export class LogOwner {
     this.#heardAt = settings.clock.now();
   }
 
+  /** Offset of its opening record. */
   get epoch(): Offset {
     return this.#epoch;
   }
@@ -323,20 +259,3 @@ export class LogOwner {
   }
 }
 
-export function closedProblem(place: string): ServiceError {
-  return unavailable(place, "an open state", "a closed one");
-}
-
-function unavailable(
-  place: string,
-  expected: string,
-  found: string,
-  cause?: unknown,
-): ServiceError {
-  const problem = { code: "state-unavailable", place, expected, found } as const;
-  return new ServiceError(problem, { cause });
-}
-
-function textOf(error: unknown): string {
-  return shown(error instanceof Error ? error.message : String(error), 200);
-}

@@ -11,10 +11,10 @@
 
 import type { KafkaConnection } from "../bus/kafka-client.ts";
 import { type Clock, type EpochMs, minuteMs, realClock } from "../clock.ts";
-import { ServiceError, shown } from "../error.ts";
 import { KafkaLogs, type TopicPartition } from "./kafka-log.ts";
-import { closedProblem, LogOwner, type OwnerSettings, takeLog } from "./kafka-owner.ts";
-import { StageState } from "./stage-state.ts";
+import { closedProblem, type OwnerSettings, unanswered } from "./kafka-answer.ts";
+import { openOwnedState } from "./kafka-taking.ts";
+import type { LogOwner } from "./kafka-owner.ts";
 import type { State, StateOwner, StateStore } from "./state.ts";
 
 /** How much was read to open a State. */
@@ -50,7 +50,7 @@ export async function openKafkaState(settings: KafkaStateSettings): Promise<Stat
   try {
     await logs.open();
   } catch (error) {
-    throw unavailable(logs.place, error);
+    throw unanswered(logs.place, error);
   }
   return new KafkaState(settings, logs);
 }
@@ -81,7 +81,7 @@ class KafkaState implements StateStore {
     try {
       await this.#logs.check({ topic, partition });
     } catch (error) {
-      throw error instanceof ServiceError ? error : unavailable(place, error);
+      throw unanswered(place, error);
     }
     const settings: OwnerSettings = {
       log: this.#logs.log({ topic, partition }),
@@ -91,21 +91,14 @@ class KafkaState implements StateStore {
       answerMsMax: this.#settings.answerMsMax ?? answerMsMaxDefault,
       closing: this.#closing.signal,
     };
-    const { epoch, contents } = await takeLog(settings);
-    const state: StageState = new StageState(contents, (changes) => logOwner.save(changes));
-    const logOwner: LogOwner = new LogOwner(settings, epoch, (key) => {
-      return key.kind === "row"
-        ? state.committed(key.table, key.key)
-        : state.committedPosition(key.topic, key.partition);
-    });
+    const { state, owner: opened, records } = await openOwnedState(settings);
     const other = this.#owners.get(name);
     // Two openings at once: the log has decided.
-    if (other !== undefined && other.epoch > epoch) logOwner.end();
-    else this.#owners.set(name, logOwner);
-    if (other !== undefined && other.epoch < epoch) other.end();
-    await logOwner.adopt(contents);
+    if (other !== undefined && other.epoch > opened.epoch) opened.end();
+    else this.#owners.set(name, opened);
+    if (other !== undefined && other.epoch < opened.epoch) other.end();
     const tookMs = clock.now() - startedAt;
-    this.#settings.onOpened?.({ ...owner, records: contents.count, tookMs });
+    this.#settings.onOpened?.({ ...owner, records, tookMs });
     return state;
   }
 
@@ -145,8 +138,3 @@ class KafkaState implements StateStore {
   }
 }
 
-function unavailable(place: string, error: unknown): ServiceError {
-  const found = shown(error instanceof Error ? error.message : String(error), 200);
-  const problem = { code: "state-unavailable", place, expected: "brokers that answer", found };
-  return new ServiceError({ ...problem, code: "state-unavailable" }, { cause: error });
-}
