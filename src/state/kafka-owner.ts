@@ -90,6 +90,7 @@ export class LogOwner {
       // Last: as long as rows are outdated, the log must show by which opening they are.
       const earlier = [...openings].slice(0, -1).map((key) => ({ key, value: null }));
       for (const chunk of chunks(earlier)) await this.#write(chunk);
+      await this.#mend();
     });
   }
 

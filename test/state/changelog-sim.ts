@@ -143,7 +143,8 @@ export class LogModel {
   }
 
   async #later(records: readonly LogRecord[]): Promise<void> {
-    for (let count = 0; count < 12; count++) await this.#turns.next();
+    const delay = 1 + ((this.#end * 13) % 50);
+    for (let turn = 0; turn < delay; turn++) await this.#turns.next();
     this.#put(records);
   }
 }
@@ -250,7 +251,7 @@ export function settingsFor(log: PartitionLog, turns: Turns): OwnerSettings {
     },
   };
   const closing = new AbortController().signal;
-  return { log, place: "log", owner: "sim", clock, answerMsMax: 400, closing };
+  return { log, place: "log", owner: "sim", clock, answerMsMax: 100, closing };
 }
 
 /** Runs one life: opens, commits, rolls back what was refused, ends when the log was taken. */
@@ -299,13 +300,13 @@ export const lives: fc.Arbitrary<Life[]> = fc.array(
   fc.record({
     commits: fc.array(
       fc.record({
-        puts: fc.array(fc.tuple(fc.constantFrom("a", "b", "c", "d"), fc.boolean()), {
+        puts: fc.array(fc.tuple(fc.constantFrom("a", "b", "c"), fc.boolean()), {
           maxLength: 3,
         }),
         advance: fc.boolean(),
         check: fc.nat(4).map((n) => n === 0),
       }),
-      { minLength: 1, maxLength: 6 },
+      { minLength: 1, maxLength: 8 },
     ),
     faults: fc.array(
       fc.oneof(
@@ -317,7 +318,7 @@ export const lives: fc.Arbitrary<Life[]> = fc.array(
     startAfter: fc.nat(150),
     crashAfter: fc.option(fc.nat(200), { nil: undefined }),
   }),
-  { minLength: 2, maxLength: 6 },
+  { minLength: 2, maxLength: 7 },
 );
 
 /** The keys that stand in the log, to see that compaction leaves what lives. */
