@@ -259,4 +259,3 @@ export class LogOwner {
     return new ServiceError({ code: "state-taken", place, expected, found }, { cause });
   }
 }
-

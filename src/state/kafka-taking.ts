@@ -61,4 +61,3 @@ async function takeLog(settings: OwnerSettings): Promise<TakenLog> {
   }
   return { epoch, contents };
 }
-

@@ -11,10 +11,10 @@
 
 import type { KafkaConnection } from "../bus/kafka-client.ts";
 import { type Clock, type EpochMs, minuteMs, realClock } from "../clock.ts";
-import { KafkaLogs, type TopicPartition } from "./kafka-log.ts";
 import { closedProblem, type OwnerSettings, unanswered } from "./kafka-answer.ts";
-import { openOwnedState } from "./kafka-taking.ts";
+import { KafkaLogs, type TopicPartition } from "./kafka-log.ts";
 import type { LogOwner } from "./kafka-owner.ts";
+import { openOwnedState } from "./kafka-taking.ts";
 import type { State, StateOwner, StateStore } from "./state.ts";
 
 /** How much was read to open a State. */
@@ -137,4 +137,3 @@ class KafkaState implements StateStore {
     });
   }
 }
-

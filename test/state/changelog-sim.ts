@@ -7,7 +7,7 @@ import type { Clock } from "../../src/clock.ts";
 import { ServiceError } from "../../src/error.ts";
 import type { OwnerSettings } from "../../src/state/kafka-answer.ts";
 import { NotAppended, type PartitionLog } from "../../src/state/kafka-batch.ts";
-import { type LogRecord, parseKey, type StoredRecord } from "../../src/state/kafka-changelog.ts";
+import type { LogRecord, StoredRecord } from "../../src/state/kafka-changelog.ts";
 import { type OwnedState, openOwnedState } from "../../src/state/kafka-taking.ts";
 import type { State } from "../../src/state/state.ts";
 import { contents } from "../contract/state.ts";
@@ -55,13 +55,16 @@ export class LogModel {
   records: StoredRecord[] = [];
   /** Everything before it has been put right by an owner. */
   verified = 0;
-  readonly #turns: Turns;
+  /** Called when the next read begins. */
+  beforeRead: (() => void) | undefined;
+  /** Resolves when the caller may go on. */
+  readonly #turn: () => Promise<void>;
   #end = 0;
   #reading = 0;
   #compactedTo = 0;
 
-  constructor(turns: Turns) {
-    this.#turns = turns;
+  constructor(turn: () => Promise<void>) {
+    this.#turn = turn;
   }
 
   get length(): number {
@@ -71,7 +74,7 @@ export class LogModel {
   /** The log as one process sees it; its calls meet `faults` in turn, then none. */
   seenBy(process: { readonly crashed: boolean }, faults: Fault[]): PartitionLog {
     const turn = async () => {
-      await this.#turns.next();
+      await this.#turn();
       if (process.crashed) await never;
     };
     const failing = async <T>(act: () => T): Promise<T> => {
@@ -92,13 +95,14 @@ export class LogModel {
           void this.#later(records);
           throw new Error("no answer yet");
         }
-        const base = this.#put(records);
+        const base = this.put(records);
         await turn();
         if (fault === "answer-lost") throw new Error("answer lost");
         return base;
       },
       read: async (from, until, each) => {
         this.#reading += 1;
+        this.beforeRead?.();
         try {
           await failing(() => {
             for (const record of [...this.records]) {
@@ -122,6 +126,12 @@ export class LogModel {
     this.verified = Math.max(this.verified, (last?.offset ?? -1) + 1);
   }
 
+  /** Takes back what was appended from `end` on, as a broker does that was elected although behind. */
+  truncate(end: number): void {
+    this.records = this.records.filter(({ offset }) => offset < end);
+    this.#end = end;
+  }
+
   /** Keeps the last record of each key before `until`, and no tombstone a second time. */
   compact(until: number): void {
     const bound = Math.min(until, this.verified);
@@ -136,7 +146,8 @@ export class LogModel {
     this.#compactedTo = Math.max(this.#compactedTo, bound);
   }
 
-  #put(records: readonly LogRecord[]): number {
+  /** Appends a batch; gives its first offset. */
+  put(records: readonly LogRecord[]): number {
     const base = this.#end;
     for (const record of records) this.records.push({ ...record, offset: this.#end++ });
     return base;
@@ -144,8 +155,8 @@ export class LogModel {
 
   async #later(records: readonly LogRecord[]): Promise<void> {
     const delay = 1 + ((this.#end * 13) % 50);
-    for (let turn = 0; turn < delay; turn++) await this.#turns.next();
-    this.#put(records);
+    for (let turn = 0; turn < delay; turn++) await this.#turn();
+    this.put(records);
   }
 }
 
@@ -240,13 +251,13 @@ function versionOf(state: State): string {
   return state.table<string>("t").get("version") ?? "";
 }
 
-export function settingsFor(log: PartitionLog, turns: Turns): OwnerSettings {
+export function settingsFor(log: PartitionLog, turn: () => Promise<void>): OwnerSettings {
   let now = 0;
   const clock: Clock = {
     now: () => now,
     after: (delayMs, act) => {
       now += delayMs;
-      void turns.next().then(act);
+      void turn().then(act);
       return () => undefined;
     },
   };
@@ -272,7 +283,7 @@ export async function live(
     void crash();
   }
   for (let turn = 0; turn < life.startAfter; turn++) await turns.next();
-  const settings = settingsFor(log.seenBy(process, [...life.faults]), turns);
+  const settings = settingsFor(log.seenBy(process, [...life.faults]), () => turns.next());
   const run = async () => {
     const opened = await oracle.open(settings);
     for (const commit of life.commits) {
@@ -320,11 +331,3 @@ export const lives: fc.Arbitrary<Life[]> = fc.array(
   }),
   { minLength: 2, maxLength: 7 },
 );
-
-/** The keys that stand in the log, to see that compaction leaves what lives. */
-export function rowKeys(log: LogModel): string[] {
-  return log.records.flatMap(({ key }) => {
-    const parsed = parseKey(key);
-    return parsed?.kind === "row" ? [parsed.key] : [];
-  });
-}
