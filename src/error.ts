@@ -39,7 +39,8 @@ export const problemCodes = {
   "cursor-invalid": "a page cursor is not one that was given out",
   "state-corrupt": "the state file does not hold what was written",
   "state-unavailable": "the state is closed, or cannot be read or written",
-  "state-taken": "another process has gone on with the same state",
+  "state-taken": "another process has gone on with the same state, or nobody knows what was saved",
+  "state-too-large": "the changes of a commit are more than can be saved as one",
   "service-unreachable": "no service answers a command, or it refuses to",
   "stored-record-invalid": "a record on the bus cannot be decoded",
 } as const;

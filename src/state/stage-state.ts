@@ -62,6 +62,11 @@ class Table<V> implements StateTable<V> {
     return this.#values.entries();
   }
 
+  /** The value of the last commit; undefined: there was none. */
+  committed(key: string): V | undefined {
+    return this.before.has(key) ? this.before.get(key) : this.#values.get(key);
+  }
+
   undo(): void {
     for (const [key, value] of this.before) {
       if (value === undefined) this.#values.delete(key);
@@ -149,12 +154,22 @@ export class StageState implements State {
     this.#advanced.clear();
   }
 
+  /** A value as the last commit left it; undefined: there was none. */
+  committed(table: string, key: string): unknown {
+    return this.#tables.get(table)?.committed(key);
+  }
+
+  /** A position as the last commit left it; undefined: there was none. */
+  committedPosition(topic: string, partition: number): Offset | undefined {
+    return this.#positions.get(placeOf({ topic, partition }))?.next;
+  }
+
   rollback(): void {
     for (const table of this.#tables.values()) table.undo();
     this.#advanced.clear();
   }
 }
 
-function placeOf({ topic, partition }: { topic: Topic; partition: number }): string {
+function placeOf({ topic, partition }: { topic: string; partition: number }): string {
   return `${topic}/${partition}`;
 }

@@ -33,10 +33,11 @@ export interface State {
   advance(topic: Topic, partition: number, next: Offset): void;
   /**
    * Saves every change since the last commit, and the positions, as one. Nothing may be changed
-   * before it resolves. Rejects with state-unavailable when nothing was saved, or nobody knows: the
-   * changes stay for another try or a rollback. Rejects with state-taken when the same
-   * state has been opened again since, by this process or another one: this one must not be used
-   * any more.
+   * before it resolves. Rejects with state-unavailable when nothing was saved, and with
+   * state-too-large when it never will be: the changes stay for another try or a rollback. Rejects
+   * with state-taken when the same state has been opened again since, by this process or another
+   * one, or when nobody knows what was saved: this State must not be used any more, and whoever
+   * still owns the partition opens it anew.
    */
   commit(): Promise<void>;
   /** Forgets every change since the last commit: for a batch that failed half-way. */
@@ -53,7 +54,8 @@ export interface StateOwner {
 export interface StateStore {
   /**
    * What was last committed for this owner, wherever that was. The State opened before for it can
-   * no longer commit. Rejects with state-unavailable or state-corrupt.
+   * no longer commit. Rejects with state-unavailable, state-corrupt, state-taken when somebody else
+   * opens it at the same time, or config-invalid when there is no place for it.
    */
   open(owner: StateOwner): Promise<State>;
   close(): Promise<void>;
