@@ -5,7 +5,7 @@
 
 import { createInventory } from "../../src/enrichment/enrichment.ts";
 import type { Event } from "../../src/event/event.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
 import {
   at,
   egress,
@@ -89,7 +89,7 @@ export function answer(one: Event | undefined): unknown {
 
 /** What one who knew all facts first says of every event of the day that he is sure of. */
 export function sureAnswers(): ReadonlyMap<string, unknown> {
-  const known = new Task({ state: openMemoryState().open("known"), inventory });
+  const known = new Task({ state: emptyState(), inventory });
   for (const one of told) take(known, one, 0);
   const answers = [...told, ...activity].map((one) => {
     const [direct = known.due(at(9_000))[0]] = take(known, one, 0);

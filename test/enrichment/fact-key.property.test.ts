@@ -8,7 +8,7 @@ import {
   createInventory,
   factKey,
 } from "../../src/enrichment/enrichment.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
 import { told } from "./day.ts";
 import { at, falco, pullEvent } from "./fixture.ts";
 import { Task } from "./task.ts";
@@ -16,7 +16,7 @@ import { Task } from "./task.ts";
 const inventory = createInventory([]);
 
 function freshTask(): Task {
-  return new Task({ state: openMemoryState().open("detect"), inventory });
+  return new Task({ state: emptyState(), inventory });
 }
 
 const sightings = [
@@ -42,7 +42,7 @@ const facts: fc.Arbitrary<BuildFact> = fc
   });
 
 function tableOf(learned: readonly BuildFact[]): unknown {
-  const state = openMemoryState().open("builds");
+  const state = emptyState();
   const builds = createBuildTable({ state, inventory });
   for (const fact of learned) builds.learn(fact, at(0));
   return ["runs", "jobs", "prepared", "pulls", "leases"].map((name) => {

@@ -12,7 +12,7 @@ import {
   type JoinerSettings,
 } from "../../src/enrichment/enrichment.ts";
 import type { Event } from "../../src/event/event.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
 import { at, egress, falco, jobEvent, preparedEvent, runEvent } from "./fixture.ts";
 
 const inventory = createInventory([]);
@@ -20,11 +20,11 @@ const pod = "arc-x7-runner-abcde";
 const address = "10.1.0.9";
 
 function table(): BuildTable {
-  return createBuildTable({ state: openMemoryState().open("builds"), inventory });
+  return createBuildTable({ state: emptyState(), inventory });
 }
 
 function joinerOver(builds: BuildTable, settings: Partial<JoinerSettings> = {}): Joiner {
-  return createJoiner({ state: openMemoryState().open("detect"), builds, ...settings });
+  return createJoiner({ state: emptyState(), builds, ...settings });
 }
 
 /** Has the table learn what the event tells through this joiner; answers all changes. */
@@ -103,10 +103,10 @@ describe("recheck", () => {
 
   it("finds it after a rollback, when the fact is no news to the table any more", () => {
     const builds = table();
-    const state = openMemoryState().open("detect");
+    const state = emptyState();
     const before = createJoiner({ state, builds });
     before.join(falco(5, { pod }), at(5));
-    state.commit();
+    void state.commit();
     expect(heard(before, tell(builds, before, jobEvent()), 6)).toHaveLength(1);
     state.rollback();
     const after = createJoiner({ state, builds });
@@ -159,7 +159,7 @@ describe("a pod's address", () => {
   }
 
   it("is told again after a rollback: the topic never had it, though the table does", () => {
-    const state = openMemoryState().open("detect");
+    const state = emptyState();
     const builds = table();
     const before = createJoiner({ state, builds });
     tell(builds, before, sighting);
@@ -169,7 +169,7 @@ describe("a pod's address", () => {
     const after = createJoiner({ state, builds });
     expect(leaseOf(after, sighting)).toBeDefined();
     after.join(sighting, at(5));
-    state.commit();
+    void state.commit();
     expect(leaseOf(createJoiner({ state, builds }), sighting)).toBeUndefined();
   });
 
@@ -224,13 +224,13 @@ describe("a pod's address", () => {
   });
 
   it("that goes to another pod leads an event that waits to that pod's job", () => {
-    const state = openMemoryState().open("detect");
+    const state = emptyState();
     const builds = table();
     const joiner = createJoiner({ state, builds });
     tell(builds, joiner, falco(-60, { pod: "older", address }));
     expect(joiner.join(request, at(10)).kind).toBe("parked");
     expect(heard(joiner, tell(builds, joiner, sighting), 11)).toEqual([]);
-    state.commit();
+    void state.commit();
     // The keys it is found by from now on are saved with it.
     const again = createJoiner({ state, builds });
     expect(heard(again, tell(builds, again, jobEvent()), 12).map(jobOf)).toEqual(["5001"]);
@@ -238,7 +238,7 @@ describe("a pod's address", () => {
 
   it("is waited for a moment only, by so many events, in memory", () => {
     const builds = table();
-    const state = openMemoryState().open("detect");
+    const state = emptyState();
     const joiner = createJoiner({ state, builds, parkedMax: 2 });
     for (const n of [1, 2, 3]) joiner.join(egress(n, { address }), at(n));
     expect(joiner.counts()).toMatchObject({ strangers: 2, strangersEvicted: 1 });

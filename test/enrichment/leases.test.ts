@@ -2,13 +2,13 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { LeaseFact } from "../../src/enrichment/enrichment.ts";
 import { createLeases, type Leases } from "../../src/enrichment/leases.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
 import { at } from "./fixture.ts";
 
 const address = "10.1.0.9";
 
 function fresh(addressesMax = 100): Leases {
-  return createLeases(openMemoryState().open("builds"), addressesMax);
+  return createLeases(emptyState(), addressesMax);
 }
 
 function lease(pod: string, seconds: number, where = address): LeaseFact {

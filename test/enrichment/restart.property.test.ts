@@ -2,68 +2,12 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type BuildFact, createInventory } from "../../src/enrichment/enrichment.ts";
+import type { BuildFact } from "../../src/enrichment/enrichment.ts";
 import type { Event } from "../../src/event/event.ts";
-import { emptyState } from "../../src/state/memory.ts";
 import { KeptState } from "../state/kept.ts";
-import {
-  at,
-  egress,
-  falco,
-  fork,
-  jobEvent,
-  preparedEvent,
-  pullEvent,
-  runEvent,
-} from "./fixture.ts";
+import { activity, answer, inventory, sureAnswers, take, told } from "./day.ts";
+import { at, jobEvent, preparedEvent } from "./fixture.ts";
 import { Task } from "./task.ts";
-
-const inventory = createInventory([{ name: "vm-1", addresses: ["10.0.0.5"] }]);
-const forked = { trigger: "pull_request", headRepository: fork };
-const vm = { runner: "vm-1" };
-const scaleSet = { id: 6001, runId: 80, name: "deploy", runner: "ss-1", labels: ["scale-set-a"] };
-
-/**
- * What the feeds tell of a fork's run with a re-run and a matrix, of two runs on a runner that
- * lives on, and of a job on a scale set. No two of them contradict each other.
- */
-const told: readonly Event[] = [
-  runEvent(forked),
-  runEvent({ ...forked, action: "completed" }),
-  runEvent({ ...forked, attempt: 2, from: 100, seconds: 100 }),
-  jobEvent(),
-  jobEvent({ action: "completed" }),
-  jobEvent({ id: 5002, name: "test (a, b)", runner: "r2", from: 2 }),
-  jobEvent({ attempt: 2, id: 5009, from: 105, runner: "r9" }),
-  preparedEvent(),
-  preparedEvent({ secrets: ["TWO"], seconds: 99, runner: "r9" }),
-  preparedEvent({ job: "test", runner: "r2", secrets: [] }),
-  pullEvent(41, "a".repeat(40)),
-  runEvent({ runId: 78 }),
-  jobEvent({ ...vm, id: 1, runId: 78, action: "completed", from: 10, to: 20 }),
-  runEvent({ runId: 79, from: 25, seconds: 25 }),
-  jobEvent({ ...vm, id: 2, runId: 79, from: 30 }),
-  preparedEvent({ ...vm, runId: 79, seconds: 29 }),
-  runEvent({ runId: 80 }),
-  jobEvent({ ...scaleSet, action: "queued", runner: null }),
-  jobEvent(scaleSet),
-  preparedEvent({ runId: 80, job: "deploy", runner: "ss-1" }),
-].map((one, index) => ({ ...one, id: `${one.id}#${index}` }));
-
-const activity: readonly Event[] = [
-  falco(5, { pod: "arc-x7-runner-abcde" }),
-  falco(35, { pod: "arc-x7-runner-abcde-workflow" }, "falco:job-pod"),
-  falco(500, { pod: "arc-x7-runner-abcde" }, "falco:after"),
-  falco(50, { pod: "r2" }),
-  falco(110, { pod: "r9" }),
-  falco(12, { runnerName: "vm-1" }),
-  egress(25, { address: "10.0.0.5" }),
-  egress(36, { address: "10.0.0.5" }),
-  egress(6, { jobId: "5002" }),
-  egress(7, { runId: "80", repository: "acme/app" }),
-  falco(8, { pod: "ss-1" }),
-  falco(9, { pod: "never-told" }),
-];
 
 interface Step {
   readonly event: Event;
@@ -227,27 +171,6 @@ function play(all: readonly Step[], mayDie: Deaths): Played {
   return { finals, sent, deaths };
 }
 
-function take(task: Task, event: Event, seconds: number): Event[] {
-  const now = at(seconds);
-  const out = [...task.due(now)];
-  for (const fact of task.factsOf(event)) out.push(...task.learn(fact, now));
-  const joined = task.join(event, now);
-  if (joined.kind === "ready") out.push(joined.event);
-  return out;
-}
-
-/** What rules ask of a build. An audit entry names no attempt, and a job without its matrix. */
-function answer(one: Event | undefined): unknown {
-  const { build, buildJoin, feed } = one ?? {};
-  const { runId, runAttempt, trigger, fork: forks, pullRequest } = build ?? {};
-  const ofRun = { runId, trigger, forks, pullRequest };
-  if (feed === "github-audit") return ofRun;
-  if (feed === "github-webhook") return { ...ofRun, runAttempt, job: build?.job };
-  const { job, jobId, secretsPassed } = build ?? {};
-  const { confidence } = buildJoin ?? {};
-  return { ...ofRun, runAttempt, job, jobId, secretsPassed, confidence };
-}
-
 describe("a restart", () => {
   it("at any step, in any order of things, changes no event's final answer", () => {
     let [deaths, again] = [0, 0];
@@ -290,21 +213,13 @@ describe("a restart", () => {
 
 describe("facts and events in any order, hours apart", () => {
   it("end in the answer of one who knew all facts first", () => {
-    const known = new Task({ state: emptyState(), inventory });
-    for (const one of told) take(known, one, 0);
-    const wanted = new Map(
-      [...told, ...activity].map((one) => {
-        const [direct = known.due(at(9_000))[0]] = take(known, one, 0);
-        return [one.id, direct] as const;
-      }),
-    );
-    const exact = [...wanted].filter(([, one]) => one?.buildJoin?.confidence === "exact");
-    expect(exact.length).toBeGreaterThan(told.length + 6);
+    const wanted = sureAnswers();
+    expect(wanted.size).toBeGreaterThan(told.length + 6);
     fc.assert(
       fc.property(steps([0, 20, 600, 1_500]), (all) => {
         const { finals } = play(all, "table ahead");
-        for (const [id, one] of exact) {
-          expect([id, answer(finals.get(id))]).toEqual([id, answer(one)]);
+        for (const [id, sure] of wanted) {
+          expect([id, answer(finals.get(id))]).toEqual([id, sure]);
         }
       }),
       { seed: 32, numRuns: 150 },

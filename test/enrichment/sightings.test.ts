@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { Sightings } from "../../src/enrichment/sightings.ts";
 import type { Event } from "../../src/event/event.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
+import { KeptState } from "../state/kept.ts";
 import { at, falco } from "./fixture.ts";
 
 const address = "10.1.0.9";
@@ -18,7 +19,7 @@ function tells(sightings: Sightings, event: Event): boolean {
 }
 
 function fresh(max = 100): Sightings {
-  return new Sightings(openMemoryState().open("detect"), max);
+  return new Sightings(emptyState(), max);
 }
 
 describe("what an event tells of a pod's address", () => {
@@ -55,17 +56,16 @@ describe("what an event tells of a pod's address", () => {
   });
 
   it("is forgotten after the hour, and beyond the bound the oldest first, a restart or not", () => {
-    const store = openMemoryState();
-    const state = store.open("detect");
-    const before = new Sightings(state, 2);
+    const kept = new KeptState();
+    const before = new Sightings(kept.state, 2);
     for (const [pod, seconds] of [
       ["b", 0],
       ["a", 1],
     ] as const) {
       before.note(sighting(pod, seconds));
     }
-    state.commit();
-    const after = new Sightings(store.open("detect"), 2);
+    void kept.state.commit();
+    const after = new Sightings(kept.reopen(), 2);
     after.note(sighting("c", 2));
     expect([after.size, after.evicted]).toEqual([2, 1]);
     const news = ["a", "b", "c"].map((pod) => after.newsOf(sighting(pod, 3)) !== undefined);

@@ -14,8 +14,9 @@ import {
   type Joiner,
 } from "../../src/enrichment/enrichment.ts";
 import type { Event } from "../../src/event/event.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
-import type { State, StateStore } from "../../src/state/state.ts";
+import { emptyState } from "../../src/state/memory.ts";
+import type { State } from "../../src/state/state.ts";
+import { KeptState } from "../state/kept.ts";
 import { activity, answer, inventory, sureAnswers, told } from "./day.ts";
 import { at, falco, jobEvent, preparedEvent } from "./fixture.ts";
 
@@ -45,8 +46,7 @@ interface Told {
 
 /** A task: its events since its last commit, and what they brought about. */
 class Part {
-  readonly #store: StateStore = openMemoryState();
-  #state: State = this.#store.open("detect");
+  readonly #kept = new KeptState();
   #out: Event[] = [];
   joiner: Joiner;
   batch: Taken[] = [];
@@ -55,7 +55,7 @@ class Part {
   untold: Changes[] = [];
 
   constructor(builds: BuildTable) {
-    this.joiner = createJoiner({ state: this.#state, builds });
+    this.joiner = createJoiner({ state: this.#kept.state, builds });
   }
 
   emit(events: readonly Event[]): void {
@@ -63,7 +63,7 @@ class Part {
   }
 
   commit(): { readonly out: readonly Event[]; readonly facts: readonly Told[] } {
-    this.#state.commit();
+    void this.#kept.state.commit();
     const { facts } = this;
     const out = this.#out;
     this.batch = [];
@@ -74,9 +74,9 @@ class Part {
 
   /** As it was at the last commit, over this table; the batch comes again. */
   remake(builds: BuildTable, how: "rolled back" | "killed"): readonly Taken[] {
-    if (how === "rolled back") this.#state.rollback();
-    else this.#state = this.#store.open("detect");
-    this.joiner = createJoiner({ state: this.#state, builds });
+    if (how === "rolled back") this.#kept.state.rollback();
+    else this.#kept.reopen();
+    this.joiner = createJoiner({ state: this.#kept.state, builds });
     const again = this.batch;
     this.batch = [];
     this.facts = [];
@@ -90,9 +90,8 @@ class Process {
   readonly finals = new Map<string, Event>();
   /** The topic, compacted: of equal keys the last. */
   #topic: Told[] = [];
-  #tableStore: StateStore = openMemoryState();
-  #tableState: State = this.#tableStore.open("builds");
-  #builds: BuildTable = createBuildTable({ state: this.#tableState, inventory });
+  #table = new KeptState();
+  #builds: BuildTable = createBuildTable({ state: this.#table.state, inventory });
   readonly #parts = [new Part(this.#builds), new Part(this.#builds)] as const;
 
   take(partition: 0 | 1, event: Event, now: EpochMs): void {
@@ -127,7 +126,7 @@ class Process {
   }
 
   save(): void {
-    this.#tableState.commit();
+    void this.#table.state.commit();
   }
 
   /** The table stays as it is, with what the failed batch told it. */
@@ -137,9 +136,9 @@ class Process {
 
   /** The table comes back as it was last saved, or empty, and reads the topic. */
   die(table: "saved" | "lost", now: EpochMs): void {
-    if (table === "lost") this.#tableStore = openMemoryState();
-    this.#tableState = this.#tableStore.open("builds");
-    this.#builds = createBuildTable({ state: this.#tableState, inventory });
+    if (table === "lost") this.#table = new KeptState();
+    else this.#table.reopen();
+    this.#builds = createBuildTable({ state: this.#table.state, inventory });
     for (const record of this.#topic) this.#builds.learn(record.fact, record.now);
     for (const partition of [0, 1] as const) this.#again(partition, "killed", now);
   }
@@ -155,10 +154,10 @@ class Process {
 
   /** What this process knows, and what one knows that has read nothing but the topic. */
   tables(): readonly [unknown, unknown] {
-    const other = openMemoryState().open("builds");
+    const other = emptyState();
     const builds = createBuildTable({ state: other, inventory });
     for (const { fact, now } of this.#topic) builds.learn(fact, now);
-    return [contents(this.#tableState), contents(other)];
+    return [contents(this.#table.state), contents(other)];
   }
 
   #again(partition: 0 | 1, how: "rolled back" | "killed", now: EpochMs): void {
