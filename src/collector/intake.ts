@@ -3,7 +3,7 @@
  * Intake.
  */
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type Problem, shown } from "../error.ts";
 import type { Event, Feed, FieldScalar, FieldValue } from "../event/event.ts";
 import { listMax } from "../event/fields.ts";
@@ -175,16 +175,26 @@ export const rawLengthMax = 4 * 1024 * 1024;
 
 /** The event with long texts cut, and their names in `pipewarden.truncated`; `raw` is one. */
 function bounded(event: Event): Event {
+  if (isBounded(event)) return event;
   const cut = Object.entries(event.fields).flatMap(([name, value]) => {
     const short = shortened(value);
     return short === value ? [] : [[name, short] as const];
   });
   const rawFits = event.raw.length <= rawLengthMax;
-  if (cut.length === 0 && rawFits) return event;
   const names = [...cut.map(([name]) => name), ...(rawFits ? [] : ["raw"])].slice(0, listMax);
   // Names are dotted and begin with ours, so none of them is `__proto__`.
   const fields = { ...event.fields, ...Object.fromEntries(cut), "pipewarden.truncated": names };
   return { ...event, fields, raw: rawFits ? event.raw : start(event.raw, rawLengthMax) };
+}
+
+/** Asked of every event; nearly all are. */
+function isBounded({ fields, raw }: Event): boolean {
+  if (raw.length > rawLengthMax) return false;
+  for (const name of Object.keys(fields)) {
+    const value = fields[name];
+    if (value !== undefined && shortened(value) !== value) return false;
+  }
+  return true;
 }
 
 /** The same value when nothing in it is too long. */
@@ -241,6 +251,5 @@ function describe(value: unknown): string {
 
 /** 128 bits of SHA-256 over the parts, which cannot run into each other. */
 export function idOf(feed: Feed, parts: readonly unknown[]): string {
-  const hash = createHash("sha256").update(JSON.stringify(parts)).digest("hex");
-  return `${feed}:${hash.slice(0, 32)}`;
+  return `${feed}:${hash("sha256", JSON.stringify(parts), "hex").slice(0, 32)}`;
 }

@@ -25,11 +25,13 @@ export function isRecord(value: unknown): value is OpenRecord {
 /** The value at a path of own keys, or undefined. Lists are not entered. */
 export function valueAt(value: unknown, ...path: readonly string[]): unknown {
   let at = value;
-  for (const key of path) {
-    if (!isRecord(at) || !Object.hasOwn(at, key)) return undefined;
-    at = at[key];
-  }
+  for (let index = 0; index < path.length; index++) at = ownValue(at, path[index] ?? "");
   return at;
+}
+
+/** `valueAt` of one step: of all reads of a record most are of its own keys. */
+function ownValue(value: unknown, key: string): unknown {
+  return isRecord(value) && Object.hasOwn(value, key) ? value[key] : undefined;
 }
 
 /**
@@ -72,6 +74,24 @@ function scalarOf(value: unknown): FieldScalar | undefined {
   // 1e400 parses as Infinity, which JSON cannot write back.
   if (typeof value === "number") return Number.isFinite(value) ? value : String(value);
   return undefined;
+}
+
+/** Names that feeds repeat in every record, by prefix and key: to make one anew costs more. */
+const dottedNames = new Map<string, Map<string, string>>();
+/** Beyond so many, and for long ones, names are made each time. */
+const dottedNamesMax = 4_000;
+let dottedCount = 0;
+
+function dotted(prefix: string, key: string): string {
+  const known = dottedNames.get(prefix)?.get(key);
+  if (known !== undefined) return known;
+  const name = `${prefix}.${key}`;
+  if (dottedCount >= dottedNamesMax || name.length > 100) return name;
+  dottedCount += 1;
+  const names = dottedNames.get(prefix);
+  if (names === undefined) dottedNames.set(prefix, new Map([[key, name]]));
+  else names.set(key, name);
+  return name;
 }
 
 /** Collects the fields of one event, within bounds. */
@@ -135,7 +155,7 @@ export class FieldSet {
       return;
     }
     if (isRecord(value)) {
-      for (const key of Object.keys(value)) this.#walk(`${name}.${key}`, value[key], listed);
+      for (const key of Object.keys(value)) this.#walk(dotted(name, key), value[key], listed);
       return;
     }
     const scalar = scalarOf(value);

@@ -176,7 +176,12 @@ export class Load {
         ...{ bytesOut: 3_981, agent: "python-requests/2.32.3" },
       });
       const body = [...boring, stolen].join("\n");
-      return { at, request: requestOf("/v1/egress", jsonLines, body), events: 10, page: `${runId}` };
+      return {
+        at,
+        request: requestOf("/v1/egress", jsonLines, body),
+        events: 10,
+        page: `${runId}`,
+      };
     });
   }
 
@@ -307,7 +312,18 @@ const connected: Kind = {
   },
 };
 
-const kinds = [started, started, started, started, started, opened, opened, opened, connected, connected] as const;
+const kinds = [
+  started,
+  started,
+  started,
+  started,
+  started,
+  opened,
+  opened,
+  opened,
+  connected,
+  connected,
+] as const;
 
 interface Request {
   readonly method: string;

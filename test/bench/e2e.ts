@@ -102,8 +102,10 @@ function busy(): number {
 }
 
 async function backlogOf(url: string): Promise<number> {
-  const answer = await (await fetch(`${url}/readyz`)).json();
-  const counts = Object.values(answer.backlog) as number[];
+  const answer = (await (await fetch(`${url}/readyz`)).json()) as {
+    readonly backlog: Readonly<Record<string, number>>;
+  };
+  const counts = Object.values(answer.backlog);
   return counts.reduce((sum, count) => sum + count, 0);
 }
 
@@ -220,7 +222,12 @@ function linesOf(run: Run): BenchLine[] {
     ["answer p50", percentile(report.answerMs, 0.5), "ms"],
     ["answer p99", percentile(report.answerMs, 0.99), "ms"],
     ["page p50, from its answer", percentile(since("acceptedAt"), 0.5), "ms"],
-    ["page p99, from its answer", percentile(since("acceptedAt"), 0.99), "ms", "a goal of 1,000 at 5,000/s"],
+    [
+      "page p99, from its answer",
+      percentile(since("acceptedAt"), 0.99),
+      "ms",
+      "a goal of 1,000 at 5,000/s",
+    ],
     ["page p99, from its sending", percentile(since("sentAt"), 0.99), "ms"],
     ["pages", came.length, "pages", `${report.pages.length} due`],
     ["requests refused", refused, "requests"],
