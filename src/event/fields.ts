@@ -17,6 +17,11 @@ export const fieldsMax = 2_000;
 export const nameLengthMax = 1_024;
 /** Longer lists are cut; what is cut is counted in `pipewarden.ingest.dropped_items`. */
 export const listMax = 1_000;
+/**
+ * Longer texts are cut and their fields named in `pipewarden.truncated`: one value must not make an
+ * event that no stage can carry.
+ */
+export const valueLengthMax = 65_536;
 
 export function isRecord(value: unknown): value is OpenRecord {
   return typeof value === "object" && value !== null && !Array.isArray(value);
@@ -100,6 +105,8 @@ export class FieldSet {
   #count = 0;
   #droppedFields = 0;
   #droppedItems = 0;
+  /** Fields that hold a text that was cut. */
+  readonly #truncated = new Set<string>();
 
   /**
    * Sets one field. Absent, null and empty text set nothing, so that callers need not ask; an empty
@@ -108,12 +115,15 @@ export class FieldSet {
    */
   set(name: string, value: unknown): this {
     if (Array.isArray(value)) {
+      this.#truncated.delete(name);
       const items = value.map(scalarOf).filter((item) => item !== undefined);
-      this.#fields[name] = this.#cut(items);
+      this.#fields[name] = this.#cut(items).map((item) => this.#shortened(name, item));
       return this;
     }
     const scalar = scalarOf(value);
-    if (scalar !== undefined && scalar !== null && scalar !== "") this.#fields[name] = scalar;
+    if (scalar === undefined || scalar === null || scalar === "") return this;
+    this.#truncated.delete(name);
+    this.#fields[name] = this.#shortened(name, scalar);
     return this;
   }
 
@@ -141,6 +151,9 @@ export class FieldSet {
     if (this.#droppedItems > 0) {
       this.#fields["pipewarden.ingest.dropped_items"] = this.#droppedItems;
     }
+    if (this.#truncated.size > 0) {
+      this.#fields["pipewarden.truncated"] = [...this.#truncated].slice(0, listMax);
+    }
     return this.#fields;
   }
 
@@ -160,8 +173,8 @@ export class FieldSet {
     }
     const scalar = scalarOf(value);
     if (scalar === undefined) return;
-    if (listed) this.#append(name, scalar);
-    else this.#put(name, scalar);
+    if (listed) this.#append(name, this.#shortened(name, scalar));
+    else this.#put(name, this.#shortened(name, scalar));
   }
 
   #put(name: string, value: FieldValue): void {
@@ -187,6 +200,12 @@ export class FieldSet {
       // The list was made here and is not shared before `done`.
       (before as FieldScalar[]).push(item);
     }
+  }
+
+  #shortened(name: string, value: FieldScalar): FieldScalar {
+    if (typeof value !== "string" || value.length <= valueLengthMax) return value;
+    this.#truncated.add(name);
+    return value.slice(0, valueLengthMax).toWellFormed();
   }
 
   #cut(items: readonly FieldScalar[]): readonly FieldScalar[] {
