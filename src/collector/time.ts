@@ -28,10 +28,8 @@ export interface FeedTime {
   readonly ns: string;
 }
 
-const nsPerMs = 1_000_000n;
-const nsPerSecond = 1_000_000_000n;
 /** The end of the year 9999. */
-const nsMax = 253_402_300_800n * nsPerSecond;
+const msMax = 253_402_300_800 * secondMs;
 
 /**
  * Reads RFC 3339 (any number of fraction digits, `T` or a space, offset with or without colon, none
@@ -42,38 +40,44 @@ const nsMax = 253_402_300_800n * nsPerSecond;
 export function readTime(value: unknown): FeedTime | undefined {
   if (typeof value !== "string" && typeof value !== "number") return undefined;
   const text = String(value).trim();
-  const ns = epochNs(text) ?? isoNs(text) ?? webLogNs(text);
-  return ns === undefined || ns <= 0n || ns >= nsMax ? undefined : feedTime(ns);
+  const time = epochTime(text) ?? isoTime(text) ?? webLogTime(text);
+  return time === undefined || time.ms >= msMax || isBefore1970(time) ? undefined : time;
+}
+
+function isBefore1970({ ms, ns }: FeedTime): boolean {
+  return ms < 0 || (ms === 0 && /^0*$/.test(ns));
 }
 
 /** The moment `durationMs` before. */
 export function earlierBy(time: FeedTime, durationMs: number): FeedTime {
-  const earlier = BigInt(time.ns) - BigInt(Math.trunc(durationMs)) * nsPerMs;
-  return earlier > 0n ? feedTime(earlier) : time;
+  const ms = time.ms - Math.trunc(durationMs);
+  return ms > 0 ? timeOf(ms, time.ns.slice(-6)) : time;
 }
 
-function feedTime(ns: bigint): FeedTime {
-  return { ms: Number(ns / nsPerMs), ns: ns.toString() };
+/** `rest` is what a stamp has below its milliseconds: six digits. */
+function timeOf(ms: EpochMs, rest: string): FeedTime {
+  return { ms, ns: `${ms}${rest}` };
 }
 
-function epochNs(text: string): bigint | undefined {
+function epochTime(text: string): FeedTime | undefined {
   const found = /^(\d{1,20})(?:\.(\d{1,18}))?$/.exec(text);
   if (found === null) return undefined;
   const [, whole = "", fraction = ""] = found;
-  const digits = whole.replace(/^0+/, "").length;
+  const digits = whole.replace(/^0+/, "");
   // 11 digits of seconds reach the year 5138; 12 digits of ms begin in 1973.
-  const power = digits <= 11 ? 9 : digits <= 14 ? 6 : digits <= 17 ? 3 : 0;
-  return BigInt(whole + fraction.slice(0, power).padEnd(power, "0"));
+  const power = digits.length <= 11 ? 9 : digits.length <= 14 ? 6 : digits.length <= 17 ? 3 : 0;
+  const ns = `${digits}${fraction.slice(0, power).padEnd(power, "0")}`.padStart(6, "0");
+  return timeOf(Number(ns.slice(0, -6)), ns.slice(-6));
 }
 
 const isoForm =
   /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,30}))?\s?(Z|z|UTC|[+-]\d\d:?\d\d)?$/;
 
-function isoNs(text: string): bigint | undefined {
+function isoTime(text: string): FeedTime | undefined {
   const found = isoForm.exec(text);
   if (found === null) return undefined;
   const [, year, month, day, hour, minute, second, fraction = "", zone = "Z"] = found;
-  return civilNs(
+  return civilTime(
     [Number(year), Number(month), Number(day), Number(hour), Number(minute), Number(second)],
     fraction,
     zone,
@@ -83,12 +87,12 @@ function isoNs(text: string): bigint | undefined {
 const monthNames = "JanFebMarAprMayJunJulAugSepOctNovDec";
 const webLogForm = /^(\d\d)\/([A-Z][a-z]{2})\/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-]\d{4})$/;
 
-function webLogNs(text: string): bigint | undefined {
+function webLogTime(text: string): FeedTime | undefined {
   const found = webLogForm.exec(text);
   if (found === null) return undefined;
   const [, day, monthName = "", year, hour, minute, second, zone = "Z"] = found;
   const month = monthNames.indexOf(monthName) / 3 + 1;
-  return civilNs(
+  return civilTime(
     [Number(year), month, Number(day), Number(hour), Number(minute), Number(second)],
     "",
     zone,
@@ -97,7 +101,7 @@ function webLogNs(text: string): bigint | undefined {
 
 type Civil = readonly [number, number, number, number, number, number];
 
-function civilNs(civil: Civil, fraction: string, zone: string): bigint | undefined {
+function civilTime(civil: Civil, fraction: string, zone: string): FeedTime | undefined {
   const [year, month, day, hour, minute, second] = civil;
   // Date.UTC reads the years 0 to 99 as 1900 to 1999; all before 1970 is refused anyway.
   if (year < 1970 || hour > 23 || minute > 59 || second > 60) return undefined;
@@ -107,8 +111,8 @@ function civilNs(civil: Civil, fraction: string, zone: string): bigint | undefin
   const offset = /^([+-])(\d\d):?(\d\d)$/.exec(zone);
   const minutes =
     offset === null ? 0 : Number(`${offset[1]}1`) * (Number(offset[2]) * 60 + Number(offset[3]));
-  const nanos = BigInt(fraction.slice(0, 9).padEnd(9, "0"));
-  return BigInt(ms - minutes * minuteMs) * nsPerMs + nanos;
+  const nanos = fraction.slice(0, 9).padEnd(9, "0");
+  return timeOf(ms - minutes * minuteMs + Number(nanos.slice(0, 3)), nanos.slice(3));
 }
 
 export interface Placed {
