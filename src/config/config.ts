@@ -19,12 +19,23 @@ import { readYaml } from "../yaml.ts";
 import { applyEnvironment, type Environment } from "./environment.ts";
 import { configProblems } from "./problems.ts";
 
+/** Parts of the journey that a process may take on. */
+export const roles = ["collect", "detect", "correlate", "notify", "api"] as const;
+export type Role = (typeof roles)[number];
+
 export const Config = Type.Object(
   {
     dataDir: Type.String({
       default: "data",
       minLength: 1,
       description: "Directory of bus.db and state.db: the whole single-machine installation.",
+    }),
+    roles: Type.Array(Type.Enum([...roles]), {
+      default: [...roles],
+      minItems: 1,
+      uniqueItems: true,
+      description:
+        "What this process does. On one machine: all. On Kafka: any of them on any number of machines.",
     }),
     listen: Type.Object(
       {

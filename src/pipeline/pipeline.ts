@@ -8,6 +8,7 @@ import { type Bus, topics } from "../bus/bus.ts";
 import { type Clock, dayMs, hourMs, minuteMs, secondMs } from "../clock.ts";
 import type { Collector, Delivery, Intake } from "../collector/collector.ts";
 import { collectors } from "../collector/collectors.ts";
+import { type Role, roles } from "../config/config.ts";
 import {
   createCorrelation,
   createProgress,
@@ -53,10 +54,6 @@ import {
   createNotifyStage,
   createStoreStage,
 } from "./stages.ts";
-
-/** What a process does; any of them on any number of machines, when they share a bus. */
-export const roles = ["collect", "detect", "correlate", "notify", "api"] as const;
-export type Role = (typeof roles)[number];
 
 export interface PipelineSettings {
   /** All of them when absent. */

@@ -89,15 +89,18 @@ export async function apiRoutes(): Promise<string[]> {
   return routesOf((app) =>
     registerApi(app, {
       config: { tokens: [] },
-      ...{ store: openEmbeddedStore({ path: ":memory:" }), telemetry: silentTelemetry() },
+      telemetry: silentTelemetry(),
       unready: () => [],
       backlog: async () => ({}),
-      deliveriesOf: () => [],
-      deadLetters: {
-        list: async () => ({}),
-        find: async () => undefined,
-        retry: async () => undefined,
-        drop: async () => false,
+      documents: {
+        store: openEmbeddedStore({ path: ":memory:" }),
+        deliveriesOf: () => [],
+        deadLetters: {
+          list: async () => ({}),
+          find: async () => undefined,
+          retry: async () => undefined,
+          drop: async () => false,
+        },
       },
     }),
   );
