@@ -120,9 +120,9 @@ export function parseJson(text: string): JsonResult {
 }
 
 /**
- * The text with quotes around each integer that a double cannot hold. A reviver would do the same at
- * several times the cost of the parse, and Falco writes such a number into every alert. Quotes are
- * set only where a value stands, so that what is not JSON stays so.
+ * The text with quotes around each integer that a double cannot hold. A reviver would do the same
+ * at several times the cost of the parse, and Falco writes such a number into every alert. Quotes
+ * are set only where a value stands, so that what is not JSON stays so.
  */
 function withExactIntegers(text: string, longNumbers: readonly number[]): string {
   let quoted = "";
@@ -193,5 +193,6 @@ export function canonicalText(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalText).join(",")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
   const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-  return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalText(item)}`).join(",")}}`;
+  const members = entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalText(item)}`);
+  return `{${members.join(",")}}`;
 }

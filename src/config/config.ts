@@ -35,7 +35,7 @@ export const Config = Type.Object(
       minItems: 1,
       uniqueItems: true,
       description:
-        "What this process does. On one machine: all. On Kafka: any of them on any number of machines.",
+        "What this process does: all of it on one machine, or on Kafka a part of it on each of many.",
     }),
     listen: Type.Object(
       {

@@ -57,7 +57,8 @@ export function createDetectStage(parts: DetectParts): Stage {
     const out: NewRecord[] = [];
     for (const fact of joiner.factsOf(event)) {
       out.push(buildRecord(fact));
-      // Known here at once; other processes learn it from the topic. Learning twice changes nothing.
+      // Known here at once; other processes learn it from the topic. Learning twice changes
+      // nothing.
       const changes = builds.learn(fact, now, news);
       out.push(...release(joiner.changed(changes, now), "build-known"));
     }

@@ -49,7 +49,8 @@ export interface StageDefinition {
   /** True when every process has all partitions of its own, and keeps their state to itself. */
   readonly whole?: boolean;
   /**
-   * True when what a failed batch changed stays: nothing is rolled back, and the stage is made once.
+   * True when what a failed batch changed stays: nothing is rolled back, and the stage is made
+   * once.
    */
   readonly keepsFailed?: boolean;
   /** A partition is ours from now on. */

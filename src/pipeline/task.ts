@@ -44,7 +44,9 @@ export class Task {
   #stage: Stage;
   /** The tail of the queue of turns: batches, ticks and changes never overlap. */
   #turn: Promise<void> = Promise.resolve();
-  /** The latest arrival handled, or the wall clock when it last ticked with nothing left to read. */
+  /**
+   * The latest arrival handled, or the wall clock when it last ticked with nothing left to read.
+   */
   #now: EpochMs | undefined;
   #cancelTick: (() => void) | undefined;
   #woken = false;

@@ -1,6 +1,7 @@
 /**
- * @module What the feeds of a company with many jobs at once send, as HTTP requests made ahead: boring runtime
- * and egress events of known jobs, webhooks of jobs that come and go, and now and then a request that must page.
+ * @module What the feeds of a company with many jobs at once send, as HTTP requests made ahead:
+ * boring runtime and egress events of known jobs, webhooks of jobs that come and go, and now and
+ * then a request that must page.
  */
 
 import { createHmac } from "node:crypto";
@@ -39,7 +40,10 @@ const eventsPerJob = 10;
 const slotsMin = 50;
 const slotsMax = 2_000;
 
-/** Where one job after the other runs: half of them machines that live on, half pods made for one job. */
+/**
+ * Where one job after the other runs: half of them machines that live on, half pods made for one
+ * job.
+ */
 interface Slot {
   readonly index: number;
   readonly lasting: boolean;

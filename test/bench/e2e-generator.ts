@@ -1,5 +1,6 @@
-// The load generator of the end-to-end bench, a process of its own: its CPU is not the service's. Told what to send
-// by its parent; sends each request when it is due, whatever became of those before (an open loop).
+// The load generator of the end-to-end bench, a process of its own: its CPU is not the service's.
+// Told what to send by its parent; sends each request when it is due, whatever became of those
+// before (an open loop).
 
 import { performance } from "node:perf_hooks";
 import { secondMs } from "../../src/clock.ts";

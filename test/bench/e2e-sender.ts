@@ -1,6 +1,6 @@
 /**
- * @module Keep-alive connections that write ready-made requests and read just enough of the answers: what the
- * generator costs must not hide what the service costs.
+ * @module Keep-alive connections that write ready-made requests and read just enough of the
+ * answers: what the generator costs must not hide what the service costs.
  */
 
 import { connect, type Socket } from "node:net";

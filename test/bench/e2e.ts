@@ -1,6 +1,7 @@
-// `npm run bench:e2e`: from an HTTP request to a page at a sink, through the real service in a process of its own.
-// `--short` stays under 45 s; `--rate 5000` runs one rate; `--seconds 30` makes each longer; `--profile DIR` leaves CPU
-// profiles of the service there; `--json` prints one {"metric","value","unit","against"} a line.
+// `npm run bench:e2e`: from an HTTP request to a page at a sink, through the real service in a
+// process of its own. `--short` stays under 45 s; `--rate 5000` runs one rate; `--seconds 30` makes
+// each longer; `--profile DIR` leaves CPU profiles of the service there; `--json` prints one
+// {"metric","value","unit","against"} a line.
 
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";

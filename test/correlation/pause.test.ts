@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createProgress, createWatermarks } from "../../src/correlation/correlation.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
 import {
   Bench,
   type CorrelationText,
@@ -57,7 +57,7 @@ function detectTask(
   { all, ticks = [] }: { all: readonly Occurrence[]; ticks?: readonly number[] },
 ): { told: Told[]; late: number } {
   const progress = createProgress({
-    state: openMemoryState().open("detect"),
+    state: emptyState(),
     ...{ latenessOf: () => latenessMs, idleMs: minute, stepMs: second },
   });
   const told: Told[] = [];
@@ -91,7 +91,7 @@ function detectTask(
 function correlateTask(told: readonly Told[], sources: number, ruleset = rulesets[0]): string[] {
   if (ruleset === undefined) throw new Error("no rules");
   const bench = new Bench(ruleset, { latenessMs });
-  const watermarks = createWatermarks({ state: openMemoryState().open("correlate"), sources });
+  const watermarks = createWatermarks({ state: emptyState(), sources });
   return told.flatMap((one) => {
     const shown = "happening" in one ? bench.push(one.happening) : [];
     if ("watermark" in one) watermarks.heard(one.source, one.watermark);

@@ -8,8 +8,9 @@ import {
   type Progress,
 } from "../../src/correlation/correlation.ts";
 import { type Feed, feeds } from "../../src/event/event.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
 import type { State } from "../../src/state/state.ts";
+import { KeptState } from "../state/kept.ts";
 import { minute, second } from "./bench-rule.ts";
 
 const lateness: Readonly<Record<Feed, number>> = {
@@ -24,7 +25,7 @@ const idleMs = minute;
 /** Times of the tables are ms after this, a whole number of steps. */
 const zero = 1_000 * 60 * minute;
 
-function open(state: State = openMemoryState().open("detect"), stepMs = second): Progress {
+function open(state: State = emptyState(), stepMs = second): Progress {
   return createProgress({ state, latenessOf: (feed) => lateness[feed], idleMs, stepMs });
 }
 
@@ -154,7 +155,7 @@ describe("a partition's watermark", () => {
   });
 
   it("keeps one row per feed, written only when a whole step has passed", () => {
-    const state = openMemoryState().open("detect");
+    const state = emptyState();
     let writes = 0;
     const counting: State = {
       ...state,
@@ -220,18 +221,16 @@ describe("a task that pauses and one that does not", () => {
     );
   });
 
-  it("agree across restarts between any two events", () => {
-    fc.assert(
-      fc.property(history, fc.array(fc.boolean()), (events, restarts) => {
-        const states = openMemoryState();
-        let state = states.open("detect");
-        let restarted = open(state);
+  it("agree across restarts between any two events", async () => {
+    await fc.assert(
+      fc.asyncProperty(history, fc.array(fc.boolean()), async (events, restarts) => {
+        const kept = new KeptState();
+        let restarted = open(kept.state);
         const straight = open();
         for (const [index, event] of events.entries()) {
           if (restarts[index] === true) {
-            state.commit();
-            state = states.open("detect");
-            restarted = open(state);
+            await kept.state.commit();
+            restarted = open(kept.reopen());
           }
           const told = [straight, restarted].map((progress) => {
             return [take(progress, event), progress.watermark(), progress.nextDue()];
@@ -364,26 +363,25 @@ describe("a task that hears of several partitions", () => {
       [undefined, -5, 0],
     ],
   ] as const)("%s", (_, sources, heard, expected) => {
-    const state = openMemoryState().open("correlate");
+    const state = emptyState();
     expect(hear(state, sources, heard)).toEqual(expected);
   });
 
-  it("goes on after a restart, also with more partitions than before", () => {
-    const states = openMemoryState();
-    const state = states.open("correlate");
-    hear(state, 2, [
+  it("goes on after a restart, also with more partitions than before", async () => {
+    const kept = new KeptState();
+    hear(kept.state, 2, [
       [0, 5],
       [1, 9],
     ]);
-    state.commit();
-    expect(createWatermarks({ state: states.open("correlate"), sources: 2 }).watermark()).toBe(5);
+    await kept.state.commit();
+    expect(createWatermarks({ state: kept.reopen(), sources: 2 }).watermark()).toBe(5);
     const heard = [
       [0, 20],
       [1, 20],
       [2, 3],
       [2, 8],
     ] as const;
-    expect(hear(states.open("correlate"), 3, heard)).toEqual([5, 5, 5, 8]);
+    expect(hear(kept.reopen(), 3, heard)).toEqual([5, 5, 5, 8]);
   });
 
   it("is the same for any order in which the partitions tell", () => {
@@ -394,7 +392,7 @@ describe("a task that hears of several partitions", () => {
     fc.assert(
       fc.property(pair, ([heard, shuffled]) => {
         const last = (order: readonly (readonly [number, number])[]) =>
-          hear(openMemoryState().open("correlate"), 4, order).at(-1);
+          hear(emptyState(), 4, order).at(-1);
         expect(last(shuffled)).toBe(last(heard));
       }),
       options,
