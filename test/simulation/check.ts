@@ -18,18 +18,19 @@ export interface Verdict {
 
 export interface CheckSettings {
   readonly without?: readonly FaultClass[];
+  readonly aim?: RunSettings["aim"];
   readonly broken?: RunSettings["broken"];
 }
 
 export async function checkSeed(seed: number, settings: CheckSettings = {}): Promise<Verdict> {
-  const { without = [], broken } = settings;
+  const { without = [], aim, broken } = settings;
   const plan = planOf(seed);
   const straight = await run({ plan, on: new Set() });
   const failures = (await failuresOf(plan, straight)).map((line) => `without faults: ${line}`);
   const expected = normalForm(await inStore(straight.durable.store));
   await straight.durable.close();
   const on = new Set(faultClasses.filter((name) => !without.includes(name)));
-  const after = await run({ plan, on, ...(broken === undefined ? {} : { broken }) });
+  const after = await run({ plan, on, aim, ...(broken === undefined ? {} : { broken }) });
   failures.push(...(await failuresOf(plan, after)));
   const found = normalForm(await inStore(after.durable.store));
   failures.push(

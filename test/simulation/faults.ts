@@ -37,11 +37,14 @@ export class Faults {
   readonly #random: ReadonlyMap<FaultClass, Random>;
   readonly #rates = new Map<FaultClass, number>();
   readonly #inARow = new Map<string, number>();
+  readonly #aim: string | undefined;
   #steps = 0;
   #crash: { readonly at: number; readonly step: string | undefined };
   #active = true;
 
-  constructor(seed: number, on: ReadonlySet<FaultClass>) {
+  /** `aim`: all crashes at this step, as the trace names it. */
+  constructor(seed: number, on: ReadonlySet<FaultClass>, aim?: string) {
+    this.#aim = aim;
     this.#random = new Map(faultClasses.map((name) => [name, randomOf(seed, name)]));
     // A share of the seeds goes without each class: a rare fault alone is a case of its own.
     for (const name of faultClasses) {
@@ -115,7 +118,8 @@ export class Faults {
     const random = this.random("crash");
     // Sometimes soon after the start, in the middle of what is taken up again.
     const next = random.chance(0.3) ? random.between(0, 12) : random.between(13, 150);
-    const step = random.chance(0.5) ? random.pick(rareSteps) : undefined;
+    const rare = random.pick(rareSteps);
+    const step = this.#aim ?? (random.chance(0.5) ? rare : undefined);
     const at = this.rate("crash") === 0 ? Number.POSITIVE_INFINITY : this.#steps + next;
     return { at, step };
   }

@@ -4,6 +4,7 @@ import type { Alert, Incident, Notice } from "../../src/alert/alert.ts";
 import type { Store } from "../../src/store/store.ts";
 import type { OracleIncident, Plan } from "./plan.ts";
 import { onBus } from "./rig.ts";
+import { correlations } from "./rules.ts";
 import type { Aftermath } from "./simulation.ts";
 
 /** Everything that is wrong, in words; empty when all is well. */
@@ -143,16 +144,19 @@ async function alertsOf(store: Store, { alertIds }: Incident): Promise<Alert[]> 
  */
 export function normalForm({ incidents: found, alerts }: Stored): readonly string[] {
   return found
-    .map(({ id, level, pagedAt, build, secretsExposed, origins, firstSeen, lastSeen }) => {
+    .map(({ id, level, pagedAt, build, secretsExposed, origins, lastSeen }) => {
       const own = alerts.filter(({ incidentId }) => incidentId === id);
       const lines = own.map((alert) => {
         const run = alert.build === undefined ? "no run" : `${alert.build.runId}`;
-        const seen = `${alert.firstSeen}-${alert.lastSeen}`;
+        const what = `${alert.rule.title} ×${alert.count} in ${run} until ${alert.lastSeen}`;
+        // A correlation's alert begins when its condition was first seen to hold, and shows the
+        // evidence of that: both follow the order of arrival where two attacks overlap.
+        if (correlations.has(alert.rule.title)) return what;
         const events = alert.events.map((event) => event.id).sort();
-        return `${alert.rule.title} ×${alert.count} in ${run} ${seen} ${events.join(" ")}`;
+        return `${what} from ${alert.firstSeen} ${events.join(" ")}`;
       });
       return JSON.stringify({
-        ...{ level, paged: pagedAt !== undefined, run: build?.runId, firstSeen, lastSeen },
+        ...{ level, paged: pagedAt !== undefined, run: build?.runId, lastSeen },
         secrets: [...secretsExposed].sort(),
         origins: origins.map(({ thing, origin }) => `${thing} ${origin.runId}`).sort(),
         alerts: lines.sort(),

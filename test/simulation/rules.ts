@@ -128,8 +128,10 @@ detection:
   },
 ];
 
-/** The window of every correlation above. */
-export const windowMs = 2 * 60_000;
+/** Titles of those that need several matches. */
+export const correlations: ReadonlySet<string> = new Set(
+  rules.filter(({ body }) => body.startsWith("correlation:")).map(({ name }) => name),
+);
 
 function fileOf({ name, level, body, more = "page: false" }: RuleText, index: number) {
   const id = `5e5e0000-0000-4000-8000-${String(index).padStart(12, "0")}`;

@@ -1,6 +1,6 @@
 /**
- * @module `npm run simulate -- SEED [SEED…] [--without append,crash] [--only crash] [--to SEED]`:
- * repeats runs of the simulator exactly, and tells what went wrong.
+ * @module `npm run simulate -- SEED [SEED…] [--without append,crash] [--only crash] [--to SEED]
+ * [--aim "append pages"]`: repeats runs of the simulator exactly, and tells what went wrong.
  */
 
 import { parseArgs } from "node:util";
@@ -13,6 +13,7 @@ const { values, positionals } = parseArgs({
     without: { type: "string", default: "" },
     only: { type: "string" },
     to: { type: "string" },
+    aim: { type: "string" },
     all: { type: "boolean", default: false },
   },
 });
@@ -36,7 +37,7 @@ const last = values.to === undefined ? first : Number(values.to);
 const seeds = [...Array.from({ length: last - first + 1 }, (_, index) => first + index), ...more];
 let failed = 0;
 for (const seed of seeds) {
-  const verdict = await checkSeed(seed, { without });
+  const verdict = await checkSeed(seed, { without, aim: values.aim });
   if (verdict.failures.length > 0) failed += 1;
   const shown = values.all || seeds.length === 1 || verdict.failures.length > 0;
   if (shown) process.stdout.write(`${report(verdict)}\n\n`);

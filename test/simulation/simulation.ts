@@ -29,13 +29,16 @@ export interface Aftermath {
 export interface RunSettings {
   readonly plan: Plan;
   readonly on: ReadonlySet<FaultClass>;
+  /** A step, `append pages`: the only one at which processes die. */
+  readonly aim?: string | undefined;
   /** Breaks something on purpose, to see whether the checks notice. */
   readonly broken?: (durable: Durable) => Durable;
 }
 
 /** Runs the plan to its end. The caller closes what is durable. */
-export async function run({ plan, on, broken = (same) => same }: RunSettings): Promise<Aftermath> {
-  const faults = new Faults(plan.seed, on);
+export async function run(settings: RunSettings): Promise<Aftermath> {
+  const { plan, on, aim, broken = (same) => same } = settings;
+  const faults = new Faults(plan.seed, on, aim);
   const durable = broken(openDurable(faults, startAt));
   const simulation = new Simulation(plan, faults, durable);
   return simulation.run();
