@@ -10,6 +10,8 @@ import type { Intake } from "../../src/collector/collector.ts";
 import { collectors } from "../../src/collector/collectors.ts";
 import { readConfig } from "../../src/config/config.ts";
 import type { DemoRunner, Post } from "../../src/demo/feeds.ts";
+import type { Ruleset } from "../../src/detection/detection.ts";
+import type { EnrichmentConfig } from "../../src/enrichment/enrichment.ts";
 import type { Feed } from "../../src/event/event.ts";
 import { Pipeline } from "../../src/pipeline/pipeline.ts";
 import { openMemoryState } from "../../src/state/memory.ts";
@@ -18,7 +20,7 @@ import { openMemoryStore } from "../../src/store/embedded.ts";
 import type { Store } from "../../src/store/store.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
 import type { Faults } from "./faults.ts";
-import type { Life } from "./life.ts";
+import { type Life, replacing } from "./life.ts";
 import { Receiver } from "./receiver.ts";
 import { cacheHost, simulationRules } from "./rules.ts";
 
@@ -33,6 +35,7 @@ const feedOfDoor = new Map<string, Feed>([
   ["/v1/github/webhook", "github-webhook"],
   ["/v1/egress", "egress"],
   ["/v1/github/audit", "github-audit"],
+  ["/v1/registry", "registry"],
 ]);
 
 /** What is left when a process dies. */
@@ -45,9 +48,23 @@ export interface Durable {
   close(): Promise<void>;
 }
 
-export function openDurable(faults: Faults, startAt: EpochMs): Durable {
+export interface DurableSettings {
+  readonly startAt: EpochMs;
+  /** Of each topic; 4 when absent. */
+  readonly partitions?: number;
+  /** The most records a stage is given at once; as the pipeline asks when absent. */
+  readonly batchMax?: number;
+}
+
+export function openDurable(faults: Faults, settings: DurableSettings): Durable {
+  const { startAt, partitions = 4, batchMax } = settings;
   const clock = new VirtualClock(startAt);
-  const bus = openMemoryBus({ clock });
+  const whole = openMemoryBus({ clock, partitions });
+  const bus = replacing(whole, {
+    consume: (asked, handler) => {
+      return whole.consume(batchMax === undefined ? asked : { ...asked, batchMax }, handler);
+    },
+  });
   const states = openMemoryState();
   const store = openMemoryStore();
   const receiver = new Receiver(faults, () => clock.now());
@@ -74,27 +91,40 @@ export interface Service {
   stop(): Promise<void>;
 }
 
+/** What the operator has set. */
+export interface Setup {
+  readonly ruleset: Ruleset;
+  readonly enrichment: EnrichmentConfig;
+  readonly cacheHosts: readonly string[];
+}
+
+/** The simulator's rules, over the machines of a world. */
+export function simulationSetup({ runners }: { readonly runners: readonly DemoRunner[] }): Setup {
+  const machines = runners.map(({ name, address }) => {
+    return { name, hosts: [name], addresses: [address] };
+  });
+  const enrichment = { ...config.enrichment, waitSeconds, runners: machines };
+  return { ruleset, enrichment, cacheHosts: [cacheHost] };
+}
+
 export interface ServiceSettings {
   readonly durable: Durable;
   readonly life: Life;
-  readonly runners: readonly DemoRunner[];
+  readonly setup: Setup;
 }
 
 export async function startService(settings: ServiceSettings): Promise<Service> {
-  const { durable, life, runners } = settings;
+  const { durable, life, setup } = settings;
   const clock = life.clock(durable.clock);
   const pipeline = new Pipeline({
     bus: life.bus(durable.bus),
     states: life.states(durable.states),
     store: life.store(durable.store),
     sinks: [life.sink(durable.receiver.sink())],
-    ...{ ruleset, clock, telemetry: silentTelemetry() },
-    enrichment: {
-      ...config.enrichment,
-      waitSeconds,
-      runners: runners.map(({ name, address }) => ({ name, hosts: [name], addresses: [address] })),
-    },
-    lineage: { ...config.lineage, cacheHosts: [cacheHost] },
+    ...{ clock, telemetry: silentTelemetry() },
+    ruleset: setup.ruleset,
+    enrichment: setup.enrichment,
+    lineage: { ...config.lineage, cacheHosts: setup.cacheHosts },
     pageAgeMaxMs: dayMs,
     latenessMs: 15 * minuteMs,
   });

@@ -10,7 +10,15 @@ import { type Arrival, arrivalsOf } from "./arrivals.ts";
 import { type FaultClass, Faults } from "./faults.ts";
 import { Life } from "./life.ts";
 import type { Plan } from "./plan.ts";
-import { type Durable, openDurable, type Service, stageTopics, startService } from "./rig.ts";
+import {
+  type Durable,
+  openDurable,
+  type Service,
+  type Setup,
+  simulationSetup,
+  stageTopics,
+  startService,
+} from "./rig.ts";
 import { startAt } from "./world.ts";
 
 /** What a run left behind; `durable` is still open. */
@@ -39,9 +47,25 @@ export interface RunSettings {
 export async function run(settings: RunSettings): Promise<Aftermath> {
   const { plan, on, aim, broken = (same) => same } = settings;
   const faults = new Faults(plan.seed, on, aim);
-  const durable = broken(openDurable(faults, startAt));
-  const simulation = new Simulation(plan, faults, durable);
-  return simulation.run();
+  const durable = broken(openDurable(faults, { startAt }));
+  return play({
+    ...{ durable, faults, arrivals: arrivalsOf(plan, faults), setup: simulationSetup(plan.world) },
+  });
+}
+
+export interface PlaySettings {
+  readonly durable: Durable;
+  readonly faults: Faults;
+  /** In order of time. */
+  readonly arrivals: readonly Arrival[];
+  readonly setup: Setup;
+  /** By how much each chunk of a long wait is longer than the one before; 1 when absent. */
+  readonly growth?: number;
+}
+
+/** Sends everything at its time, again where no 2xx came, and lets the service come to rest. */
+export async function play(settings: PlaySettings): Promise<Aftermath> {
+  return new Simulation(settings).run();
 }
 
 /** Chunks of virtual time; between two of them the stages may work. */
@@ -51,7 +75,7 @@ const quietTurns = 8;
 const turnsMax = 20_000;
 
 class Simulation {
-  readonly #plan: Plan;
+  readonly #settings: PlaySettings;
   readonly #faults: Faults;
   readonly #durable: Durable;
   readonly #accepted = new Map<string, Event>();
@@ -61,11 +85,11 @@ class Simulation {
   #service: Service | undefined;
   #settledAt: EpochMs = 0;
 
-  constructor(plan: Plan, faults: Faults, durable: Durable) {
-    this.#plan = plan;
-    this.#faults = faults;
-    this.#durable = durable;
-    this.#life = new Life(faults);
+  constructor(settings: PlaySettings) {
+    this.#settings = settings;
+    this.#faults = settings.faults;
+    this.#durable = settings.durable;
+    this.#life = new Life(settings.faults);
   }
 
   async run(): Promise<Aftermath> {
@@ -75,10 +99,9 @@ class Simulation {
     const left = await this.#settleAll();
     await this.#service?.stop();
     this.#life.kill();
-    const { plan: _plan, ...parts } = { plan: this.#plan, durable: this.#durable };
     return {
-      ...parts,
       ...left,
+      durable: this.#durable,
       faults: this.#faults,
       accepted: [...this.#accepted.values()],
       rejected: this.#rejected,
@@ -87,7 +110,7 @@ class Simulation {
   }
 
   async #play(): Promise<void> {
-    const queue = arrivalsOf(this.#plan, this.#faults);
+    const queue = [...this.#settings.arrivals];
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       await this.#moveTo(next.at);
       if (await this.#send(next)) continue;
@@ -115,9 +138,9 @@ class Simulation {
 
   async #moveTo(time: EpochMs): Promise<void> {
     const { clock } = this.#durable;
-    while (clock.now() < time) {
+    for (let longMs = chunkMs; clock.now() < time; longMs *= this.#settings.growth ?? 1) {
       const uneven = this.#faults.random("clock").between(1, 2 * chunkMs);
-      const stepMs = this.#faults.strikes("clock") ? uneven : chunkMs;
+      const stepMs = this.#faults.strikes("clock") ? uneven : longMs;
       clock.advanceTo(Math.min(time, clock.now() + stepMs));
       await this.#work();
     }
@@ -169,7 +192,7 @@ class Simulation {
       const life = new Life(this.#faults);
       this.#life = life;
       this.#lives += 1;
-      const settings = { durable: this.#durable, life, runners: this.#plan.world.runners };
+      const settings = { durable: this.#durable, life, setup: this.#settings.setup };
       const started = startService(settings).catch((error: unknown) => {
         if (!life.isDead) throw error;
       });

@@ -115,19 +115,24 @@ export function asForkRun(job: SimJob): SimJob {
   };
 }
 
+/** What GitHub tells of a job, by webhook and, `prepared`, by its audit stream. */
+export function jobPosts(job: SimJob, prepared = true): Post[] {
+  return [
+    workflowRun(job, "requested"),
+    workflowJob(job, "queued"),
+    ...(prepared ? [preparedJob(job)] : []),
+    workflowJob(job, "in_progress"),
+    workflowJob(job, "completed"),
+    workflowRun(job, "completed"),
+  ];
+}
+
 /** What GitHub tells of a job; some of it late as the world has it. */
 export function buildSendings(job: SimJob, lateness: Lateness, random: Random): Sending[] {
   const beyond = random.chance(0.5) ? random.between(8, 20) * minuteMs : 0;
   const within = random.between(0, 45) * secondMs;
   const lateMs = { prompt: 0, within, beyond }[lateness];
-  const posts = [
-    workflowRun(job, "requested"),
-    workflowJob(job, "queued"),
-    ...(random.chance(0.8) ? [preparedJob(job)] : []),
-    workflowJob(job, "in_progress"),
-    workflowJob(job, "completed"),
-    workflowRun(job, "completed"),
-  ];
+  const posts = jobPosts(job, random.chance(0.8));
   return posts.map((post) => ({ post, isBuild: true, lateMs }));
 }
 
