@@ -17,7 +17,7 @@ describe("the golden form", () => {
   it.each(scenarios)("of $name changes when any attack's post is missing", async (scenario) => {
     const [straight = { name: "straight" }] = variations;
     const whole = await outcomeOf(scenario, straight);
-    const attack = /drop\.example|203\.0\.113\.77/;
+    const attack = /x\.drop\.example|http:\/\/203\.0\.113\.77/;
     const attacks = scenario.posts.filter(({ body }) => attack.test(body));
     expect(attacks.length).toBeGreaterThan(0);
     for (const missing of attacks) {

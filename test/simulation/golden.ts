@@ -184,7 +184,7 @@ function windows(): Scenario {
   ]);
 }
 
-/** A fork's run saves what a trusted one restores and is then misused through. */
+/** A fork's run saves what two trusted ones restore and are then misused through: one page. */
 function poisonedCache(): Scenario {
   const [saver, victim, other] = [1, 5, 6].map((n) => jobOf(n, n, n === 1));
   if (!saver || !victim || !other) throw new TypeError("three jobs");
@@ -199,7 +199,7 @@ function poisonedCache(): Scenario {
     ...jobs.flatMap((job) => jobPosts(job === saver ? asForkRun(job) : job)),
     requests(saver, [{ at, method: "PUT", url, status: 201, bytesOut: 61_880_402 }]).post,
     ...[restore(victim, 70), restore(other, 80)],
-    postTo(victim, 200, "http://203.0.113.77/u"),
+    ...[postTo(victim, 200, "http://203.0.113.77/u"), postTo(other, 260, "http://203.0.113.77/v")],
   ]);
 }
 

@@ -88,7 +88,8 @@ async function incidents(plan: Plan, { durable }: Aftermath): Promise<string[]> 
     const rules = new Set(alerts.map(({ rule }) => rule.title));
     const silent = about.rules.filter((rule) => !rules.has(rule));
     if (silent.length > 0) failures.push(`${about.name}: no alert of ${silent.join(", ")}`);
-    if (incident.build?.runId !== about.runId) {
+    const runs: (string | undefined)[] = [about.runId, ...about.others];
+    if (!runs.includes(incident.build?.runId)) {
       failures.push(`${about.name}: the incident is of run ${incident.build?.runId}`);
     }
     const origins = incident.origins.map(({ origin }) => origin.runId);

@@ -27,6 +27,8 @@ export interface OracleIncident {
   readonly name: string;
   /** The run whose incident it is; absent for a machine on which no job ran. */
   readonly runId?: string;
+  /** Runs that share the incident: it may name any of them as its own. */
+  readonly others: readonly string[];
   /** Words of its evidence, one for each attack. A page of it shows at least one of them. */
   readonly tokens: readonly string[];
   /** Rules of which it must have an alert. */
@@ -182,16 +184,18 @@ function expectPage(
     readonly rule: string;
     readonly runId?: string;
     readonly origin?: string;
+    readonly other?: string;
   },
 ): void {
   const known = draft.oracle.get(name);
-  const { word, rule, runId, origin } = how;
+  const { word, rule, runId, origin, other } = how;
   draft.oracle.set(name, {
     name,
     ...(runId === undefined ? {} : { runId }),
     tokens: [...(known?.tokens ?? []), word],
     rules: [...new Set([...(known?.rules ?? []), rule])],
     origins: [...(known?.origins ?? []), ...(origin === undefined ? [] : [origin])],
+    others: [...(known?.others ?? []), ...(other === undefined ? [] : [other])],
   });
 }
 
@@ -206,37 +210,58 @@ function idleCron(draft: Draft): void {
   expectPage(draft, `machine ${runner.name}`, { word, rule: "cron-write" });
 }
 
-/** A fork's run saves a cache entry; a trusted run restores it and then posts what it should not. */
+/**
+ * A fork's run saves a cache entry; a trusted run, or two, restore it and then post what they should
+ * not. All of it is one incident.
+ */
 function cacheChain(draft: Draft, free: SimJob[], forks: Set<SimJob>): boolean {
-  const { random } = draft;
+  const { random, world } = draft;
   const savedAt = (job: SimJob) => job.startedAt + 120 * secondMs;
   for (const saver of free) {
-    const victim = free.find(
-      (job) => job !== saver && job.completedAt - savedAt(saver) > 240 * secondMs,
-    );
-    if (!saver.ephemeral || victim === undefined) continue;
-    free.splice(free.indexOf(saver), 1);
-    free.splice(free.indexOf(victim), 1);
+    if (!saver.ephemeral) continue;
+    const able = free.filter((job) => {
+      return job !== saver && job.completedAt - savedAt(saver) > 240 * secondMs;
+    });
+    // Told too late, the runs are two incidents until their builds are known.
+    const count = world.lateness !== "beyond" && random.chance(0.5) ? 2 : 1;
+    const [victim, second] = able.slice(0, count);
+    if (victim === undefined) continue;
+    for (const job of [saver, victim, second]) {
+      if (job !== undefined) free.splice(free.indexOf(job), 1);
+    }
     forks.add(saver);
-    const word = token(draft);
-    const url = `http://${cacheHost}/shared/${word}.tar.zst`;
+    const path = token(draft);
+    const url = `http://${cacheHost}/shared/${path}.tar.zst`;
     const put = { at: savedAt(saver), method: "PUT", url, status: 201, bytesOut: 61_880_402 };
-    const restoredAt = Math.max(victim.startedAt + 70 * secondMs, put.at + 60 * secondMs);
-    const postAt = restoredAt + random.between(10, 60) * secondMs;
-    const [address = ""] = outside;
-    draft.sendings.push(
-      requests(saver, [put]),
-      requests(victim, [{ at: restoredAt, method: "GET", url, bytesIn: 61_880_402 }]),
-      requests(victim, [
-        { at: postAt, method: "POST", url: `http://${address}/${word}/c`, address },
-      ]),
-    );
+    draft.sendings.push(requests(saver, [put]));
     const runId = String(victim.runId);
-    const how = { runId, word, rule: "exfil-post", origin: String(saver.runId) };
-    expectPage(draft, `run ${runId} on ${victim.runner.name}`, how);
+    const name = `run ${runId} on ${victim.runner.name}`;
+    const how = { rule: "exfil-post", runId };
+    const first = restoreAndPost(draft, victim, put);
+    expectPage(draft, name, { ...how, word: first, origin: String(saver.runId) });
+    if (second === undefined) return true;
+    const word = restoreAndPost(draft, second, put);
+    expectPage(draft, name, { ...how, word, other: String(second.runId) });
     return true;
   }
   return false;
+}
+
+function restoreAndPost(
+  draft: Draft,
+  victim: SimJob,
+  { at, url }: { readonly at: EpochMs; readonly url: string },
+): string {
+  const word = token(draft);
+  const restoredAt = Math.max(victim.startedAt + 70 * secondMs, at + 60 * secondMs);
+  const postAt = restoredAt + draft.random.between(50, 90) * secondMs;
+  const [address = ""] = outside;
+  const post = `http://${address}/${word}/c`;
+  draft.sendings.push(
+    requests(victim, [{ at: restoredAt, method: "GET", url, bytesIn: 61_880_402 }]),
+    requests(victim, [{ at: postAt, method: "POST", url: post, address }]),
+  );
+  return word;
 }
 
 type NearMiss = (draft: Draft, job: SimJob) => void;
