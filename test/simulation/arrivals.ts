@@ -1,4 +1,4 @@
-/** @module When each post reaches the door: held up, overtaken or sent twice, as the seed has it. */
+/** @module When each post reaches the door: held up, overtaken, sent twice, as the seed has it. */
 
 import { type EpochMs, secondMs } from "../../src/clock.ts";
 import type { Post } from "../../src/demo/feeds.ts";

@@ -14,9 +14,16 @@ export const faultClasses = [
   "duplicate", // a feed sends twice
   "shuffle", // feeds overtake each other
   "clock", // time passes in uneven steps, and stages get uneven turns
+  "pause", // the process stands still for minutes while the door takes events, then catches up
   "crash", // the process dies at a step, before or after it took effect
 ] as const;
 export type FaultClass = (typeof faultClasses)[number];
+
+/**
+ * Not yet part of every run. A stage still waits by its own clock, so one that was paused lets
+ * parked events go before it has read the builds that came meanwhile: add `pause` by `--with`.
+ */
+export const heldBack: readonly FaultClass[] = ["pause"];
 
 /** The steps at which a process can fail or die. */
 export type Step = "append" | "commit" | "store" | "send";
@@ -50,7 +57,8 @@ export class Faults {
     for (const name of faultClasses) {
       const random = this.random(name);
       // Notices are few, so a sink must be ill more often to be met ill at all.
-      const rate = random.pick(name === "sink" ? [0, 0.2, 0.5, 0.7] : [0, 0.02, 0.08, 0.2]);
+      const often = name === "sink" ? [0, 0.2, 0.5, 0.7] : [0, 0.02, 0.08, 0.2];
+      const rate = random.pick(often) * (name === "pause" ? 0.1 : 1);
       this.#rates.set(name, on.has(name) ? rate : 0);
     }
     this.#crash = this.#nextCrash();

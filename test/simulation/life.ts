@@ -30,6 +30,9 @@ export class Life {
   readonly #timers = new Set<() => void>();
   #die: () => void = () => undefined;
   #dead = false;
+  /** Set while the process stands still. */
+  #gate: PromiseWithResolvers<void> | undefined;
+  #held: (() => void)[] = [];
 
   constructor(faults: Faults) {
     this.#faults = faults;
@@ -49,6 +52,24 @@ export class Life {
     for (const cancel of this.#timers) cancel();
     this.#timers.clear();
     this.#die();
+    this.resume();
+  }
+
+  get isPaused(): boolean {
+    return this.#gate !== undefined;
+  }
+
+  /** Batches and timers wait until `resume`; what comes in at the door is still taken. */
+  pause(): void {
+    if (!this.#dead) this.#gate ??= Promise.withResolvers();
+  }
+
+  resume(): void {
+    const held = this.#dead ? [] : this.#held;
+    this.#held = [];
+    this.#gate?.resolve();
+    this.#gate = undefined;
+    for (const act of held) act();
   }
 
   /** Resolves when the bus has taken its partitions back. */
@@ -80,7 +101,8 @@ export class Life {
         if (this.#dead) return () => undefined;
         const cancel = clock.after(delayMs, () => {
           this.#timers.delete(cancel);
-          act();
+          if (this.#gate === undefined) act();
+          else this.#held.push(act);
         });
         this.#timers.add(cancel);
         return () => {
@@ -109,6 +131,7 @@ export class Life {
   #handler(group: string, handler: ConsumerHandler): ConsumerHandler {
     return replacing(handler, {
       batch: async (topic, partition, records) => {
+        await this.#gate?.promise;
         this.#check();
         await handler.batch(topic, partition, records);
         if (!this.#faults.strikes("redeliver")) return;

@@ -50,6 +50,7 @@ describe("a seed", () => {
     ]);
     expect(plans.some(({ oracle }) => oracle.some(({ origins }) => origins.length > 0))).toBe(true);
     expect(plans.some(({ oracle }) => oracle.some(({ tokens }) => tokens.length > 1))).toBe(true);
+    expect(plans.some(({ oracle }) => oracle.some(({ others }) => others.length > 0))).toBe(true);
     expect(plans.some(({ oracle }) => oracle.length === 0)).toBe(true);
     expect(plans.some(({ harmless }) => harmless.length > 0)).toBe(true);
     expect(new Set(plans.map(({ world }) => world.lateness)).size).toBe(3);

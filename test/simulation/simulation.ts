@@ -84,6 +84,7 @@ class Simulation {
   #life: Life;
   #service: Service | undefined;
   #settledAt: EpochMs = 0;
+  #pausedUntil: EpochMs = 0;
 
   constructor(settings: PlaySettings) {
     this.#settings = settings;
@@ -142,6 +143,7 @@ class Simulation {
       const uneven = this.#faults.random("clock").between(1, 2 * chunkMs);
       const stepMs = this.#faults.strikes("clock") ? uneven : longMs;
       clock.advanceTo(Math.min(time, clock.now() + stepMs));
+      this.#maybePause();
       await this.#work();
     }
     if (this.#faults.strikes("clock")) await this.#turns(this.#faults.random("clock").below(12));
@@ -201,12 +203,23 @@ class Simulation {
     } while (this.#life.isDead);
   }
 
+  #maybePause(): void {
+    const now = this.#durable.clock.now();
+    const forMs = this.#faults.random("pause").between(1, 15) * minuteMs;
+    if (now >= this.#pausedUntil || !this.#faults.active) this.#life.resume();
+    if (!this.#faults.strikes("pause") || now < this.#pausedUntil) return;
+    this.#pausedUntil = now + forMs;
+    this.#faults.note(`pause: ${forMs / minuteMs} minutes`);
+    this.#life.pause();
+  }
+
   /** A consumer that takes partitions, applies nothing, and leaves. */
   async #maybeReassign(): Promise<void> {
     const random = this.#faults.random("reassign");
     const [group, topics] = random.pick(stageTopics);
     const turns = random.below(6);
-    if (!this.#faults.strikes("reassign")) return;
+    // One that stands still gives nothing back before it goes on.
+    if (!this.#faults.strikes("reassign") || this.#life.isPaused) return;
     this.#faults.note(`reassign: a stranger joins ${group} for ${turns} turns`);
     const stranger = await this.#durable.bus.consume(
       { group, topics },
@@ -223,6 +236,7 @@ class Simulation {
   /** No more faults: time passes until every wait and every retry has come to its end. */
   async #settleAll(): Promise<{ readonly backlog: number; readonly owed: number }> {
     const { clock } = this.#durable;
+    this.#life.resume();
     await this.#moveTo(clock.now() + 8 * minuteMs);
     let left = await this.#left();
     for (let step = 0; step < 60 && left.backlog + left.owed > 0; step += 1) {

@@ -1,4 +1,4 @@
-/** @module The little company of one seed: machines, jobs, and what its feeds tell of quiet work. */
+/** @module The little company of one seed: machines, jobs, what feeds tell of quiet work. */
 
 import { type EpochMs, minuteMs, secondMs } from "../../src/clock.ts";
 import { type DemoJob, type DemoRunner, idOf, type Post } from "../../src/demo/feeds.ts";
