@@ -32,6 +32,9 @@ export const demoConfig = readConfig({ path: "deploy/demo/pipewarden.yml", envir
 const { rulesDirs, listsDirs } = demoConfig;
 const ruleFiles = readRuleFiles({ rulesDirs, listsDirs });
 
+/** The demo's operator lists, by name. */
+export const demoLists: ReadonlyMap<string, readonly string[]> = ruleFiles.lists;
+
 /** The shipped rules with the demo's lists, without those of the given names. */
 export function rulesWithout(...names: readonly string[]): Ruleset {
   const files = ruleFiles.files.filter(
