@@ -38,7 +38,9 @@ export const problemCodes = {
   "store-corrupt": "the store file does not hold what was written",
   "cursor-invalid": "a page cursor is not one that was given out",
   "state-corrupt": "the state file does not hold what was written",
-  "state-unavailable": "the state is closed, or its file cannot be read or written",
+  "state-unavailable": "the state is closed, or cannot be read or written",
+  "state-taken": "another process has gone on with the same state, or nobody knows what was saved",
+  "state-too-large": "the changes of a commit are more than can be saved as one",
   "service-unreachable": "no service answers a command, or it refuses to",
   "stored-record-invalid": "a record on the bus cannot be decoded",
 } as const;

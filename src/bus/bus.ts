@@ -22,6 +22,23 @@ export const topics = [
 ] as const;
 export type Topic = (typeof topics)[number];
 
+/**
+ * Topics that are about the company as a whole and have one partition: whoever reads it sees all of
+ * it, in order. Their records are few: facts about runs, and what rules have let through.
+ */
+const undivided: ReadonlySet<Topic> = new Set([
+  "builds",
+  "lineage",
+  "alerts",
+  "pages",
+  "dead-letters",
+]);
+
+/** How many partitions a topic has on a bus whose divided topics have `partitions`. */
+export function partitionsOf(topic: Topic, partitions: number): number {
+  return undivided.has(topic) ? 1 : partitions;
+}
+
 /** The place of a record in its partition: 0, 1, 2, … */
 export type Offset = number;
 
@@ -30,6 +47,8 @@ export interface NewRecord {
   /** Records with the same key land in the same partition. */
   readonly key: string;
   readonly value: Uint8Array;
+  /** Goes to this partition, whatever its key. */
+  readonly partition?: number;
 }
 
 export interface BusRecord {
@@ -58,6 +77,11 @@ export interface ConsumerHandler {
 export interface ConsumerSettings {
   /** Consumers of one group share the partitions; each group sees every record. */
   readonly group: string;
+  /**
+   * True for a consumer that shares with nobody: it gets every partition, whoever else of its group
+   * does too. For tables that each process holds whole.
+   */
+  readonly whole?: boolean;
   readonly topics: readonly Topic[];
   /** The most records handed over at once. */
   readonly batchMax?: number;
@@ -70,6 +94,11 @@ export interface Consumer {
    * Resolves once every record appended before this call has been handled. For replay and tests.
    */
   drained(): Promise<void>;
+  /**
+   * Records of a partition that are known to be on the bus and that the handler has not finished
+   * with; 0 when it has caught up, as far as is known, and for a partition that is not ours.
+   */
+  behind(topic: Topic, partition: number): number;
 }
 
 /** Something went wrong while consuming, of which no caller can be told by a rejection. */

@@ -9,7 +9,7 @@
 import type { EpochMs } from "../clock.ts";
 import { ServiceError } from "../error.ts";
 import type { NewRecord } from "./bus.ts";
-import { type Chunk, FrameWriter, headerBytes, partitionOf, streamOf } from "./frame.ts";
+import { type Chunk, FrameWriter, headerBytes, partitionFor, streamOf } from "./frame.ts";
 
 export interface AppendQueueSettings {
   readonly path: string;
@@ -54,13 +54,17 @@ export class AppendQueue {
   async append(records: readonly NewRecord[], appendedAt: EpochMs): Promise<void> {
     if (records.length === 0) return;
     const { partitions } = this.#settings;
+    // First of all: a call that asks for a partition that is not there leaves nothing behind.
+    const streams = records.map((record) => {
+      return streamOf(record.topic, partitionFor(record, partitions), partitions);
+    });
     const keyBytes = records.map(({ key }) => Buffer.byteLength(key));
     const bytes = this.#admit(records, keyBytes);
     const group = this.#groupFor(bytes);
     group.bytes += bytes;
     this.#backlog += bytes;
-    for (const [index, { topic, key, value }] of records.entries()) {
-      const stream = streamOf(topic, partitionOf(key, partitions), partitions);
+    for (const [index, { key, value }] of records.entries()) {
+      const stream = streams[index] ?? 0;
       group.writer.write({ stream, offset: 0, appendedAt, value }, key, keyBytes[index] ?? 0);
     }
     this.#flushSoon();

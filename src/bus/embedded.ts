@@ -7,16 +7,17 @@
  */
 
 import type { Clock } from "../clock.ts";
-import type {
-  Bus,
-  BusRecord,
-  Consumer,
-  ConsumerHandler,
-  ConsumerSettings,
-  NewRecord,
-  Offset,
-  OnTrouble,
-  Topic,
+import {
+  type Bus,
+  type BusRecord,
+  type Consumer,
+  type ConsumerHandler,
+  type ConsumerSettings,
+  type NewRecord,
+  type Offset,
+  type OnTrouble,
+  partitionsOf,
+  type Topic,
 } from "./bus.ts";
 import { AppendQueue } from "./embedded-appends.ts";
 import type { FileTrim, StreamExtent } from "./embedded-file.ts";
@@ -94,7 +95,7 @@ class EmbeddedBus implements Bus {
     });
     this.#groups = new Groups({
       source: {
-        partitions: () => settings.partitions,
+        partitions: (topic) => this.partitions(topic),
         first: (topic, partition) => this.#stream(topic, partition).first,
         end: (topic, partition) => this.#stream(topic, partition).next,
         read: (topic, partition, range) => this.#read(topic, partition, range),
@@ -123,8 +124,8 @@ class EmbeddedBus implements Bus {
     return this.#groups.consume(settings, handler);
   }
 
-  partitions(_topic: Topic): number {
-    return this.#settings.partitions;
+  partitions(topic: Topic): number {
+    return partitionsOf(topic, this.#settings.partitions);
   }
 
   async first(topic: Topic, partition: number): Promise<Offset> {
@@ -191,7 +192,7 @@ class EmbeddedBus implements Bus {
 
   #stream(topic: Topic, partition: number): StreamExtent {
     const { partitions, streams } = this.#settings;
-    checkPartition(topic, partition, partitions);
+    checkPartition(topic, partition, partitionsOf(topic, partitions));
     const stream = streams[streamOf(topic, partition, partitions)];
     if (stream === undefined) throw new RangeError(`no partition ${topic}/${partition}`);
     return stream;

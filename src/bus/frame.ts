@@ -4,7 +4,15 @@
  */
 
 import type { EpochMs } from "../clock.ts";
-import { type BusRecord, type Offset, type Topic, topics } from "./bus.ts";
+import {
+  type BusRecord,
+  type NewRecord,
+  type Offset,
+  partitionsOf,
+  type Topic,
+  topics,
+} from "./bus.ts";
+import { checkPartition } from "./source.ts";
 
 /**
  * The partition of a key: FNV-1a over its UTF-16 units, the halves folded together. Part of the
@@ -16,6 +24,14 @@ export function partitionOf(key: string, partitions: number): number {
     hash = Math.imul(hash ^ key.charCodeAt(index), 0x01000193);
   }
   return ((hash ^ (hash >>> 16)) >>> 0) % partitions;
+}
+
+/** Where a record goes on a bus whose divided topics have `partitions`. */
+export function partitionFor({ topic, key, partition }: NewRecord, partitions: number): number {
+  const count = partitionsOf(topic, partitions);
+  if (partition === undefined) return partitionOf(key, count);
+  checkPartition(topic, partition, count);
+  return partition;
 }
 
 /** One number for (topic, partition), used between the bus and its thread; never stored. */

@@ -146,7 +146,8 @@ class Group {
 
 /** All groups of one bus. */
 export class Groups {
-  readonly #groups = new Map<string, Group>();
+  /** By name; one that shares with nobody by a symbol. */
+  readonly #groups = new Map<string | symbol, Group>();
   readonly #settings: GroupSettings;
 
   constructor(settings: GroupSettings) {
@@ -154,13 +155,26 @@ export class Groups {
   }
 
   async consume(settings: ConsumerSettings, handler: ConsumerHandler): Promise<Consumer> {
+    if (settings.whole === true) return this.#consumeWhole(settings, handler);
     let group = this.#groups.get(settings.group);
     if (group === undefined) {
       group = new Group(settings.group, this.#settings);
       this.#groups.set(settings.group, group);
     }
-    const member = await group.join(settings, handler);
-    return { stop: () => member.stop(), drained: () => member.drained() };
+    return consumerOf(await group.join(settings, handler));
+  }
+
+  /** A group of its own, which ends with its one member: nobody else would read on for it. */
+  async #consumeWhole(settings: ConsumerSettings, handler: ConsumerHandler): Promise<Consumer> {
+    const group = new Group(settings.group, this.#settings);
+    const key = Symbol(settings.group);
+    this.#groups.set(key, group);
+    const consumer = consumerOf(await group.join(settings, handler));
+    const stop = async () => {
+      await consumer.stop();
+      this.#groups.delete(key);
+    };
+    return { ...consumer, stop };
   }
 
   /** Tells the readers of a partition that it has grown. */
@@ -197,4 +211,12 @@ export class Groups {
   async stop(): Promise<void> {
     await Promise.all([...this.#groups.values()].map((group) => group.stop()));
   }
+}
+
+function consumerOf(member: Member): Consumer {
+  return {
+    stop: () => member.stop(),
+    drained: () => member.drained(),
+    behind: (topic, partition) => member.behind(topic, partition),
+  };
 }

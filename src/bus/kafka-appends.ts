@@ -6,9 +6,9 @@
 import type { EpochMs } from "../clock.ts";
 import { ServiceError } from "../error.ts";
 import type { NewRecord, Topic } from "./bus.ts";
-import { partitionOf } from "./frame.ts";
+import { partitionFor } from "./frame.ts";
 import type { TopicMessages } from "./kafka-producer.ts";
-import { recordBytesMax } from "./kafka-topics.ts";
+import { recordBytesMax } from "./kafka-specs.ts";
 
 export interface KafkaAppendsSettings {
   readonly place: string;
@@ -62,14 +62,15 @@ export class KafkaAppends {
   async append(records: readonly NewRecord[], appendedAt: EpochMs): Promise<void> {
     if (records.length === 0) return;
     const call: Call = { done: Promise.withResolvers(), failed: false };
-    const entries = records.map(({ topic, key, value }, index): Entry => {
+    const entries = records.map((record, index): Entry => {
+      const { topic, key, value } = record;
       const keyBytes = Buffer.from(key);
       const bytes = frameBytes + keyBytes.byteLength + value.byteLength;
       if (bytes > recordBytesMax) {
         const expected = `a record of at most ${recordBytesMax} bytes`;
         throw this.#refusal("body-too-large", expected, bytes);
       }
-      const partition = partitionOf(key, this.#settings.partitions);
+      const partition = partitionFor(record, this.#settings.partitions);
       const last = index === records.length - 1;
       return {
         call,

@@ -167,9 +167,11 @@ function quietRequestQueue(): void {
 
 /** What kafkajs throws, as a coded problem of the bus. */
 export function unavailable(place: string, error: unknown): ServiceError {
-  if (error instanceof ServiceError) return error;
+  const root = rootOf(error);
+  if (root instanceof ServiceError) return root;
   const found = shown(error instanceof Error ? error.message : String(error), 200);
-  const expected = "brokers that answer";
+  const refused = root instanceof Error && root.name === "KafkaJSSASLAuthenticationError";
+  const expected = refused ? "brokers that take our credentials" : "brokers that answer";
   return new ServiceError({ code: "bus-unavailable", place, expected, found }, { cause: error });
 }
 

@@ -56,6 +56,12 @@ export class Member {
     return this.#group.drained(this);
   }
 
+  behind(topic: Topic, partition: number): number {
+    const cursor = this.#cursors.find((at) => at.topic === topic && at.partition === partition);
+    if (cursor?.next === undefined) return 0;
+    return Math.max(0, this.#group.settings.source.end(topic, partition) - cursor.next);
+  }
+
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;

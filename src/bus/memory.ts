@@ -17,10 +17,11 @@ import {
   type NewRecord,
   type Offset,
   type OnTrouble,
+  partitionsOf,
   type Topic,
   topics,
 } from "./bus.ts";
-import { partitionOf } from "./frame.ts";
+import { partitionFor } from "./frame.ts";
 import { Groups } from "./group.ts";
 import { checkPartition, closedError, type ReadRange } from "./source.ts";
 
@@ -68,7 +69,7 @@ class MemoryBus implements Bus {
     }
     this.#bytesMax = settings.bytesMax ?? bytesMaxDefault;
     for (const topic of topics) {
-      const streams = Array.from({ length: this.#partitions }, (_, partition) => {
+      const streams = Array.from({ length: this.partitions(topic) }, (_, partition) => {
         return { topic, partition, first: 0, records: [] };
       });
       this.#streams.set(topic, streams);
@@ -88,6 +89,10 @@ class MemoryBus implements Bus {
 
   async append(records: readonly NewRecord[]): Promise<void> {
     if (this.#closed) throw closedError("memory bus");
+    // First of all: a call that asks for a partition that is not there leaves nothing behind.
+    const placed = records.map((record) => {
+      return { record, stream: this.#stream(record.topic, partitionFor(record, this.#partitions)) };
+    });
     let bytes = 0;
     for (const record of records) bytes += bytesOf(record);
     if (this.#bytes + bytes > this.#bytesMax) this.#trim();
@@ -102,8 +107,8 @@ class MemoryBus implements Bus {
     this.#bytes += bytes;
     const grown = new Set<Stream>();
     const appendedAt = this.#clock.now();
-    for (const { topic, key, value } of records) {
-      const stream = this.#stream(topic, partitionOf(key, this.#partitions));
+    for (const { record, stream } of placed) {
+      const { topic, key, value } = record;
       const offset = endOf(stream);
       // The same bytes come back as from a file: a copy, and a key that UTF-8 can hold.
       const kept = { key: key.toWellFormed(), value: Uint8Array.from(value) };
@@ -118,8 +123,8 @@ class MemoryBus implements Bus {
     return this.#groups.consume(settings, handler);
   }
 
-  partitions(_topic: Topic): number {
-    return this.#partitions;
+  partitions(topic: Topic): number {
+    return partitionsOf(topic, this.#partitions);
   }
 
   async first(topic: Topic, partition: number): Promise<Offset> {
@@ -150,7 +155,7 @@ class MemoryBus implements Bus {
   }
 
   #stream(topic: Topic, partition: number): Stream {
-    checkPartition(topic, partition, this.#partitions);
+    checkPartition(topic, partition, this.partitions(topic));
     const stream = this.#streams.get(topic)?.[partition];
     if (stream === undefined) throw closedError("memory bus");
     return stream;

@@ -12,6 +12,7 @@ import { replayCommand } from "./replay.ts";
 import { rulesTest } from "./rules.ts";
 import { serve } from "./serve.ts";
 import { type CliStreams, shownLines } from "./terminal.ts";
+import { addTopicsCommand } from "./topics.ts";
 
 const processStreams: CliStreams = {
   stdout: process.stdout,
@@ -79,6 +80,7 @@ function commands(streams: CliStreams, answer: (code: number) => void): Command 
       answer(await demo({ withoutRules: withoutRule }, streams));
     });
   addDlqCommands(program, { streams, answer, configOf });
+  addTopicsCommand(program, { streams, answer, configOf });
   const rules = program.command("rules").description("work on rules");
   rules
     .command("test")

@@ -7,7 +7,7 @@ import { registerApi } from "../api/api.ts";
 import type { BusTrouble } from "../bus/bus.ts";
 import { openEmbeddedBus } from "../bus/embedded.ts";
 import { retentionOf } from "../bus/retention.ts";
-import { type Clock, minuteMs, secondMs } from "../clock.ts";
+import { type Clock, secondMs } from "../clock.ts";
 import { collectors } from "../collector/collectors.ts";
 import { registerDoors } from "../collector/receiver.ts";
 import type { Config } from "../config/config.ts";
@@ -75,8 +75,7 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
       ...{ bus, states, store, sinks, ruleset, clock, telemetry },
       enrichment: config.enrichment,
       lineage: { ...config.lineage, cacheHosts: lists.get("cache_hosts") ?? [] },
-      pageAgeMaxMs: config.pageAgeMaxMs,
-      latenessMs: 15 * minuteMs,
+      time: config.time,
     });
     await pipeline.start();
     closers.push(() => pipeline.stop());
@@ -196,7 +195,7 @@ async function openHttp({
   await registerApi(app, {
     ...{ config: config.api, store, telemetry },
     unready: () => (stopping ? ["stopping"] : trouble.reasons()),
-    backlog: () => pipeline.backlog(),
+    backlog: async () => pipeline.backlog(),
     deliveriesOf: (incidentId) => pipeline.deliveriesOf(incidentId),
     deadLetters: pipeline.deadLetters,
   });

@@ -10,6 +10,7 @@ import { listMax } from "../event/fields.ts";
 import type { Collector, Delivery, Intake, Rejection } from "./collector.ts";
 import { itemTexts, parseScanned } from "./json.ts";
 import { type Piece, splitRecords } from "./lines.ts";
+import { withPastFlag } from "./time.ts";
 
 /**
  * More records than this in one delivery are refused as one: `[1,1,1,…]` must not cost a thousand
@@ -79,7 +80,10 @@ export function readBody(
     else readPiece(piece, { delivery, reader, total });
   }
   if (rest !== undefined) total.add(tooMany(rest, delivery));
-  return total.intake();
+  const intake = total.intake();
+  // A recording tells nothing of how late its events came.
+  if (delivery.recorded === true) return intake;
+  return { ...intake, events: intake.events.map(withPastFlag) };
 }
 
 interface Reading {

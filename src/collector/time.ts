@@ -1,12 +1,25 @@
 /** @module The times feeds write, read exactly, and how far an event's own time is believed. */
 
-import type { EpochMs } from "../clock.ts";
-import { minuteMs, secondMs } from "../clock.ts";
-import type { TimeSource } from "../event/event.ts";
+import { dayMs, type EpochMs, hourMs, minuteMs, secondMs } from "../clock.ts";
+import type { Event, Feed, TimeSource } from "../event/event.ts";
 import type { FieldSet } from "../event/fields.ts";
 
 /** A sender's clock may run ahead by this much before its stamps are pulled back to receipt. */
 export const futureMsMax: number = minuteMs;
+
+/**
+ * A stamp further back than this, in ms, is no ordinary delay of the feed: its sender's clock is
+ * behind, or it was held back. GitHub redelivers webhooks of 3 days and keeps 7 days of a stream
+ * that is paused; a proxy's line counts from when its request began.
+ */
+export const pastMsMax: Readonly<Record<Feed, number>> = {
+  falco: hourMs,
+  "github-webhook": 3 * dayMs,
+  "github-audit": 7 * dayMs,
+  egress: dayMs,
+  trivy: 7 * dayMs,
+  registry: dayMs,
+};
 
 /** One moment. */
 export interface FeedTime {
@@ -108,10 +121,10 @@ export interface Placed {
 }
 
 /**
- * Decides when the event occurred. A stamp from the future is pulled back to receipt, a missing or
- * unreadable one is replaced by it; what was claimed then stays in
- * `pipewarden.ingest.claimed_time`. Past stamps are believed. A stamp finer than a millisecond is
- * kept in `pipewarden.time_ns`.
+ * Decides when the event occurred. A stamp from the future is pulled back to receipt and flagged, a
+ * missing or unreadable one is replaced by it; what was claimed then stays in
+ * `pipewarden.ingest.claimed_time`. Past stamps are believed (`withPastFlag`). A stamp finer than a
+ * millisecond is kept in `pipewarden.time_ns`.
  */
 export function placeInTime(
   fields: FieldSet,
@@ -124,9 +137,31 @@ export function placeInTime(
     return { occurredAt: receivedAt, timeSource: "receipt" };
   }
   if (read.ms > receivedAt + futureMsMax) {
-    fields.set("pipewarden.ingest.claimed_time", time.claimed);
+    fields
+      .set("pipewarden.ingest.claimed_time", time.claimed)
+      .set("pipewarden.clock.skew", "future")
+      .set("pipewarden.clock.skew_seconds", skewSeconds(read.ms, receivedAt));
     return { occurredAt: receivedAt, timeSource: "clamped" };
   }
   if (!read.ns.endsWith("000000")) fields.set("pipewarden.time_ns", read.ns);
   return { occurredAt: read.ms, timeSource: "feed" };
+}
+
+/**
+ * The event, flagged when its stamp lies so far back that it is no ordinary delay of its feed. The
+ * stamp itself is never altered: it may be right.
+ */
+export function withPastFlag(event: Event): Event {
+  const { feed, occurredAt, receivedAt } = event;
+  if (receivedAt - occurredAt <= pastMsMax[feed]) return event;
+  const flags = {
+    "pipewarden.clock.skew": "past",
+    "pipewarden.clock.skew_seconds": skewSeconds(occurredAt, receivedAt),
+  };
+  return { ...event, fields: { ...event.fields, ...flags } };
+}
+
+/** Positive when the stamp is ahead of receipt. */
+function skewSeconds(stamp: EpochMs, receivedAt: EpochMs): number {
+  return Math.trunc((stamp - receivedAt) / secondMs);
 }

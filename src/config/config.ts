@@ -10,6 +10,7 @@ import Value from "typebox/value";
 import { ApiConfig } from "../api/api.ts";
 import { BusConfig } from "../bus/retention.ts";
 import { DoorsConfig } from "../collector/receiver.ts";
+import { TimeConfig } from "../correlation/correlation.ts";
 import { EnrichmentConfig } from "../enrichment/enrichment.ts";
 import { ServiceError, shown } from "../error.ts";
 import { LineageConfig } from "../lineage/lineage.ts";
@@ -58,17 +59,12 @@ export const Config = Type.Object(
       default: "info",
       description: "From which level on the log on stderr tells what happens.",
     }),
-    pageAgeMaxMs: Type.Integer({
-      default: 24 * 3_600_000,
-      minimum: 0,
-      description:
-        "An event older than this when it is matched opens an incident but wakes nobody.",
-    }),
     doors: DoorsConfig,
     bus: BusConfig,
     api: ApiConfig,
     enrichment: EnrichmentConfig,
     lineage: LineageConfig,
+    time: TimeConfig,
     sinks: SinksConfig,
   },
   { additionalProperties: false },
@@ -132,7 +128,7 @@ function readSettings(path: string): Record<string, unknown> {
  */
 function withDefaults(settings: Record<string, unknown>): unknown {
   const given = Object.entries(settings).filter(([, value]) => value !== null);
-  const sections = { doors: {}, bus: {}, api: {}, enrichment: {}, lineage: {} };
+  const sections = { doors: {}, bus: {}, api: {}, enrichment: {}, lineage: {}, time: {} };
   const whole = structuredClone({ ...sections, ...Object.fromEntries(given) });
   try {
     return Value.Default(Config, whole);

@@ -10,7 +10,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { type Topic, topics } from "../bus/bus.ts";
 import { ServiceError, shown } from "../error.ts";
 import { type Position, StageState, type StateChanges, type StateContents } from "./stage-state.ts";
-import type { State, StateStore } from "./state.ts";
+import type { State, StateOwner, StateStore } from "./state.ts";
 
 export interface EmbeddedStateSettings {
   /**
@@ -24,8 +24,7 @@ export interface EmbeddedStateSettings {
 const busyMsDefault = 5_000;
 
 /**
- * Opens or makes the file. `open` of a stage gives what it last committed; the State opened before
- * for it can no longer commit. Throws ServiceError: state-corrupt, or state-unavailable when the
+ * Opens or makes the file. Throws ServiceError: state-corrupt, or state-unavailable when the
  * file cannot be opened. A commit that throws state-unavailable (a full disk) has saved nothing and
  * may be tried again.
  */
@@ -39,7 +38,7 @@ class EmbeddedState implements StateStore {
   readonly #put: StatementSync;
   readonly #delete: StatementSync;
   readonly #advance: StatementSync;
-  /** Counts `open` by stage: only the newest State of a stage may commit. */
+  /** Counts `open` by owner: only the newest State of an owner may commit. */
   readonly #opened = new Map<string, number>();
 
   constructor({ path, busyMs }: EmbeddedStateSettings) {
@@ -49,14 +48,15 @@ class EmbeddedState implements StateStore {
     try {
       this.#guard(() => this.#prepare());
       this.#put = this.#db.prepare(
-        `INSERT INTO state_entries VALUES (?, ?, ?, ?)
+        `INSERT INTO state_entries VALUES (?, ?, ?, ?, ?)
           ON CONFLICT DO UPDATE SET value = excluded.value`,
       );
       this.#delete = this.#db.prepare(
-        'DELETE FROM state_entries WHERE stage = ? AND "table" = ? AND key = ?',
+        `DELETE FROM state_entries
+          WHERE stage = ? AND partition = ? AND "table" = ? AND key = ?`,
       );
       this.#advance = this.#db.prepare(
-        `INSERT INTO state_positions VALUES (?, ?, ?, ?)
+        `INSERT INTO state_positions VALUES (?, ?, ?, ?, ?)
           ON CONFLICT DO UPDATE SET next = excluded.next`,
       );
     } catch (error) {
@@ -65,19 +65,20 @@ class EmbeddedState implements StateStore {
     }
   }
 
-  open(stage: string): State {
-    this.#checkOpen("an open state");
-    const opened = (this.#opened.get(stage) ?? 0) + 1;
-    this.#opened.set(stage, opened);
-    const contents = this.#guard(() => this.#load(stage));
+  async open(owner: StateOwner): Promise<State> {
+    this.#checkOpen();
+    const name = nameOf(owner);
+    const opened = (this.#opened.get(name) ?? 0) + 1;
+    this.#opened.set(name, opened);
+    const contents = this.#guard(() => this.#load(owner));
     return new StageState(contents, (changes) => {
-      this.#checkOpen("an open state");
-      if (this.#opened.get(stage) !== opened) throw this.#stale(`the newest opening of ${stage}`);
-      this.#guard(() => this.#save(stage, changes));
+      this.#checkOpen();
+      if (this.#opened.get(name) !== opened) throw taken(this.#path, name);
+      this.#guard(() => this.#save(owner, changes));
     });
   }
 
-  close(): void {
+  async close(): Promise<void> {
     if (this.#db.isOpen) this.#db.close();
   }
 
@@ -89,39 +90,42 @@ class EmbeddedState implements StateStore {
     const found = db.prepare("PRAGMA quick_check(1)").get()?.["quick_check"];
     if (found !== "ok") throw this.#corrupt(this.#path, "a sound database", String(found));
     db.exec(
-      `CREATE TABLE IF NOT EXISTS state_entries (stage TEXT NOT NULL, "table" TEXT NOT NULL,
-        key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (stage, "table", key)) WITHOUT ROWID`,
+      `CREATE TABLE IF NOT EXISTS state_entries (stage TEXT NOT NULL,
+        partition INTEGER NOT NULL, "table" TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
+        PRIMARY KEY (stage, partition, "table", key)) WITHOUT ROWID`,
     );
     db.exec(
-      `CREATE TABLE IF NOT EXISTS state_positions (stage TEXT NOT NULL, topic TEXT NOT NULL,
-        partition INTEGER NOT NULL, next INTEGER NOT NULL,
-        PRIMARY KEY (stage, topic, partition)) WITHOUT ROWID`,
+      `CREATE TABLE IF NOT EXISTS state_positions (stage TEXT NOT NULL,
+        partition INTEGER NOT NULL, topic TEXT NOT NULL, topic_partition INTEGER NOT NULL,
+        next INTEGER NOT NULL,
+        PRIMARY KEY (stage, partition, topic, topic_partition)) WITHOUT ROWID`,
     );
   }
 
-  #load(stage: string): StateContents {
+  #load(owner: StateOwner): StateContents {
     const tables = new Map<string, Map<string, unknown>>();
     const rows = this.#db.prepare(
-      'SELECT "table" AS name, key, value FROM state_entries WHERE stage = ?',
+      'SELECT "table" AS name, key, value FROM state_entries WHERE stage = ? AND partition = ?',
     );
-    for (const { name, key, value } of rows.iterate(stage)) {
-      const place = `${this.#path}: ${stage}/${name}/${shown(key)}`;
+    for (const { name, key, value } of rows.iterate(owner.stage, owner.partition)) {
+      const place = `${this.#path}: ${nameOf(owner)}/${name}/${shown(key)}`;
       const keyText = this.#parse(place, key);
       if (typeof keyText !== "string") throw this.#corrupt(place, "a key", shown(key));
       const values = tables.get(String(name)) ?? new Map<string, unknown>();
       tables.set(String(name), values);
       values.set(keyText, this.#parse(place, value));
     }
-    return { tables, positions: this.#positions(stage) };
+    return { tables, positions: this.#positions(owner) };
   }
 
-  #positions(stage: string): Position[] {
+  #positions(owner: StateOwner): Position[] {
     const rows = this.#db.prepare(
-      "SELECT topic, partition, next FROM state_positions WHERE stage = ?",
+      `SELECT topic, topic_partition AS partition, next FROM state_positions
+        WHERE stage = ? AND partition = ?`,
     );
     const positions: Position[] = [];
-    for (const { topic, partition, next } of rows.iterate(stage)) {
-      const place = `${this.#path}: position of ${stage} in ${topic}/${partition}`;
+    for (const { topic, partition, next } of rows.iterate(owner.stage, owner.partition)) {
+      const place = `${this.#path}: position of ${nameOf(owner)} in ${topic}/${partition}`;
       // A topic that this version no longer has is left alone.
       if (!topics.includes(topic as Topic)) continue;
       if (typeof next !== "number" || !Number.isSafeInteger(next) || next < 0) {
@@ -132,19 +136,19 @@ class EmbeddedState implements StateStore {
     return positions;
   }
 
-  #save(stage: string, changes: StateChanges): void {
+  #save({ stage, partition }: StateOwner, changes: StateChanges): void {
     if (changes.tables.size === 0 && changes.positions.length === 0) return;
     this.#db.exec("BEGIN IMMEDIATE");
     try {
       for (const [name, changed] of changes.tables) {
         for (const [key, value] of changed) {
           const keyText = JSON.stringify(key);
-          if (value === undefined) this.#delete.run(stage, name, keyText);
-          else this.#put.run(stage, name, keyText, JSON.stringify(value));
+          if (value === undefined) this.#delete.run(stage, partition, name, keyText);
+          else this.#put.run(stage, partition, name, keyText, JSON.stringify(value));
         }
       }
-      for (const { topic, partition, next } of changes.positions) {
-        this.#advance.run(stage, topic, partition, next);
+      for (const { topic, partition: read, next } of changes.positions) {
+        this.#advance.run(stage, partition, topic, read, next);
       }
       this.#db.exec("COMMIT");
     } catch (error) {
@@ -161,13 +165,10 @@ class EmbeddedState implements StateStore {
     }
   }
 
-  #checkOpen(expected: string): void {
-    if (!this.#db.isOpen) throw this.#stale(expected);
-  }
-
-  #stale(expected: string): ServiceError {
-    const found = "a closed one";
-    return new ServiceError({ code: "state-unavailable", place: this.#path, expected, found });
+  #checkOpen(): void {
+    if (this.#db.isOpen) return;
+    const problem = { place: this.#path, expected: "an open state", found: "a closed one" };
+    throw new ServiceError({ code: "state-unavailable", ...problem });
   }
 
   #corrupt(place: string, expected: string, found: string): ServiceError {
@@ -200,4 +201,15 @@ class EmbeddedState implements StateStore {
       throw new ServiceError(problem, { cause: error });
     }
   }
+}
+
+/** Said to a State whose owner has been opened again since. */
+function taken(place: string, name: string): ServiceError {
+  const problem = { place, expected: `the newest opening of ${name}`, found: "an older one" };
+  return new ServiceError({ code: "state-taken", ...problem });
+}
+
+/** `detect/3` */
+function nameOf({ stage, partition }: StateOwner): string {
+  return `${stage}/${partition}`;
 }

@@ -5,50 +5,61 @@
 
 import { ServiceError } from "../error.ts";
 import { type Position, StageState, type StateChanges, type StateContents } from "./stage-state.ts";
-import type { State, StateStore } from "./state.ts";
+import type { State, StateOwner, StateStore } from "./state.ts";
 
-/**
- * `open` of a stage gives what it last committed; the State opened before for it can no longer
- * commit.
- */
 export function openMemoryState(): StateStore {
   return new MemoryState();
+}
+
+/** A State of its own that no store holds: for one rule test. Its commits keep what they commit. */
+export function emptyState(): State {
+  return new StageState({ tables: new Map(), positions: [] }, () => undefined);
 }
 
 interface Kept {
   readonly tables: Map<string, Map<string, unknown>>;
   readonly positions: Map<string, Position>;
-  /** Counts `open`: only the newest State of the stage may commit. */
+  /** Counts `open`: only the newest State of an owner may commit. */
   opened: number;
 }
 
 class MemoryState implements StateStore {
-  readonly #stages = new Map<string, Kept>();
+  readonly #states = new Map<string, Kept>();
   #closed = false;
 
-  open(stage: string): State {
-    if (this.#closed) throw closed("an open state");
-    let kept = this.#stages.get(stage);
+  async open({ stage, partition }: StateOwner): Promise<State> {
+    const owner = `${stage}/${partition}`;
+    if (this.#closed) throw closed();
+    let kept = this.#states.get(owner);
     if (kept === undefined) {
       kept = { tables: new Map(), positions: new Map(), opened: 0 };
-      this.#stages.set(stage, kept);
+      this.#states.set(owner, kept);
     }
     const own = kept;
     const opened = ++own.opened;
     return new StageState(contentsOf(own), (changes) => {
-      if (this.#closed || own.opened !== opened) throw closed(`the newest opening of ${stage}`);
+      if (this.#closed) throw closed();
+      if (own.opened !== opened) throw taken(owner);
       keep(own, changes);
     });
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#closed = true;
   }
 }
 
-function closed(expected: string): ServiceError {
-  const found = "a closed one";
-  return new ServiceError({ code: "state-unavailable", place: "memory state", expected, found });
+const place = "memory state";
+
+function closed(): ServiceError {
+  const problem = { place, expected: "an open state", found: "a closed one" };
+  return new ServiceError({ code: "state-unavailable", ...problem });
+}
+
+/** Said to a State whose owner has been opened again since. */
+function taken(owner: string): ServiceError {
+  const problem = { place, expected: `the newest opening of ${owner}`, found: "an older one" };
+  return new ServiceError({ code: "state-taken", ...problem });
 }
 
 /** Through JSON, so that a value JSON cannot hold shows here as it would with a file. */

@@ -62,6 +62,11 @@ class Table<V> implements StateTable<V> {
     return this.#values.entries();
   }
 
+  /** The value of the last commit; undefined: there was none. */
+  committed(key: string): V | undefined {
+    return this.before.has(key) ? this.before.get(key) : this.#values.get(key);
+  }
+
   undo(): void {
     for (const [key, value] of this.before) {
       if (value === undefined) this.#values.delete(key);
@@ -87,17 +92,17 @@ class Table<V> implements StateTable<V> {
 }
 
 /**
- * `save` writes all of a commit or throws and writes nothing; the changes then stay for another try
+ * `save` writes all of a commit, or rejects and writes nothing; the changes then stay for another try
  * or a rollback.
  */
 export class StageState implements State {
-  readonly #save: (changes: StateChanges) => void;
+  readonly #save: (changes: StateChanges) => Promise<void> | undefined | void;
   readonly #tables = new Map<string, Table<unknown>>();
   /** By `topic/partition`. */
   readonly #positions = new Map<string, Position>();
   readonly #advanced = new Map<string, Position>();
 
-  constructor(contents: StateContents, save: (changes: StateChanges) => void) {
+  constructor(contents: StateContents, save: (changes: StateChanges) => void | Promise<void>) {
     this.#save = save;
     for (const [name, values] of contents.tables) this.#tables.set(name, new Table(values));
     for (const position of contents.positions) this.#positions.set(placeOf(position), position);
@@ -124,17 +129,39 @@ export class StageState implements State {
     this.#advanced.set(placeOf({ topic, partition }), { topic, partition, next });
   }
 
-  commit(): void {
+  commit(): Promise<void> {
     const tables = new Map<string, ReadonlyMap<string, unknown>>();
     for (const [name, table] of this.#tables) {
       const changes = table.changed();
       if (changes.size > 0) tables.set(name, changes);
     }
     const positions = [...this.#advanced.values()];
-    this.#save({ tables, positions });
+    let saved: Promise<void> | void;
+    try {
+      saved = this.#save({ tables, positions });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    if (saved !== undefined) return saved.then(() => this.#saved(positions));
+    // What is saved at once counts as saved at once.
+    this.#saved(positions);
+    return Promise.resolve();
+  }
+
+  #saved(positions: readonly Position[]): void {
     for (const table of this.#tables.values()) table.before.clear();
     for (const position of positions) this.#positions.set(placeOf(position), position);
     this.#advanced.clear();
+  }
+
+  /** A value as the last commit left it; undefined: there was none. */
+  committed(table: string, key: string): unknown {
+    return this.#tables.get(table)?.committed(key);
+  }
+
+  /** A position as the last commit left it; undefined: there was none. */
+  committedPosition(topic: string, partition: number): Offset | undefined {
+    return this.#positions.get(placeOf({ topic, partition }))?.next;
   }
 
   rollback(): void {
@@ -143,6 +170,6 @@ export class StageState implements State {
   }
 }
 
-function placeOf({ topic, partition }: { topic: Topic; partition: number }): string {
+function placeOf({ topic, partition }: { topic: string; partition: number }): string {
   return `${topic}/${partition}`;
 }

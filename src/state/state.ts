@@ -23,7 +23,7 @@ export interface StateTable<V> {
   readonly size: number;
 }
 
-/** The memory of one stage. */
+/** The memory of one stage for one partition of its topics. */
 export interface State {
   /** The same name gives the same table. V is trusted: only this stage writes it. */
   table<V>(name: string): StateTable<V>;
@@ -31,14 +31,32 @@ export interface State {
   position(topic: Topic, partition: number): Offset;
   /** Takes effect at the next commit. */
   advance(topic: Topic, partition: number, next: Offset): void;
-  /** Saves every change since the last commit, and the positions, as one. */
-  commit(): void;
+  /**
+   * Saves every change since the last commit, and the positions, as one. Nothing may be changed
+   * before it resolves. Rejects with state-unavailable when nothing was saved, and with
+   * state-too-large when it never will be: the changes stay for another try or a rollback. Rejects
+   * with state-taken when the same state has been opened again since, by this process or another
+   * one, or when nobody knows what was saved: this State must not be used any more, and whoever
+   * still owns the partition opens it anew.
+   */
+  commit(): Promise<void>;
   /** Forgets every change since the last commit: for a batch that failed half-way. */
   rollback(): void;
 }
 
-/** Opens the states of the stages of one installation. */
+/** What a State belongs to: `detect` and the partition of its topics that it remembers for. */
+export interface StateOwner {
+  readonly stage: string;
+  readonly partition: number;
+}
+
+/** Opens the states of one installation. */
 export interface StateStore {
-  open(stage: string): State;
-  close(): void;
+  /**
+   * What was last committed for this owner, wherever that was. The State opened before for it can
+   * no longer commit. Rejects with state-unavailable, state-corrupt, state-taken when somebody else
+   * opens it at the same time, or config-invalid when there is no place for it.
+   */
+  open(owner: StateOwner): Promise<State>;
+  close(): Promise<void>;
 }

@@ -3,14 +3,17 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ServiceError } from "../../src/error.ts";
-import type { State, StateStore } from "../../src/state/state.ts";
+import type { State, StateOwner, StateStore } from "../../src/state/state.ts";
 
 export interface StatePlace {
-  open(): StateStore;
+  open(): StateStore | Promise<StateStore>;
   /** What a crash and a new start give: uncommitted changes are lost. */
-  reopen(store: StateStore): StateStore;
-  remove(): void;
+  reopen(store: StateStore): StateStore | Promise<StateStore>;
+  remove(): void | Promise<void>;
 }
+
+/** The owner that the suite is about. */
+const owner: StateOwner = { stage: "correlate", partition: 0 };
 
 const awkwardKeys = ["", "a", "__proto__", "constructor", "ключ", "a\0b", "\ud800", "\ufffd", '"'];
 
@@ -20,45 +23,48 @@ export function contents<V>(state: State, name: string): [string, V][] {
   return entries.sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-export function codeOf(act: () => unknown): string {
+export async function codeOf(act: () => unknown): Promise<string> {
   try {
-    act();
+    await act();
     return "returned";
   } catch (error) {
     return error instanceof ServiceError ? error.problem.code : String(error);
   }
 }
 
-/** Runs the contract of `src/state/state.ts` on one implementation. */
-export function stateContract(name: string, place: () => StatePlace): void {
+/**
+ * Runs the contract of `src/state/state.ts` on one implementation; `runs` histories against a plain
+ * map, 60 when absent.
+ */
+export function stateContract(name: string, place: () => StatePlace, runs = 60): void {
   describe(`${name} state`, () => {
     let own: StatePlace;
     let store: StateStore;
     let state: State;
 
-    beforeEach(() => {
+    beforeEach(async () => {
       own = place();
-      store = own.open();
-      state = store.open("correlation");
+      store = await own.open();
+      state = await store.open(owner);
     });
 
-    afterEach(() => {
-      store.close();
-      own.remove();
+    afterEach(async () => {
+      await store.close();
+      await own.remove();
     });
 
-    function crash(): void {
-      store = own.reopen(store);
-      state = store.open("correlation");
+    async function crash(): Promise<void> {
+      store = await own.reopen(store);
+      state = await store.open(owner);
     }
 
-    it("is empty at first", () => {
+    it("is empty at first", async () => {
       expect(state.table("windows").size).toBe(0);
       expect(state.table("windows").get("a")).toBeUndefined();
       expect(state.position("events", 0)).toBe(0);
     });
 
-    it("gives back what was put, and the same table for the same name", () => {
+    it("gives back what was put, and the same table for the same name", async () => {
       const table = state.table<{ n: number }>("windows");
       table.put("a", { n: 1 });
       table.put("a", { n: 2 });
@@ -71,7 +77,7 @@ export function stateContract(name: string, place: () => StatePlace): void {
       expect(contents(state, "windows")).toEqual([["b", { n: 3 }]]);
     });
 
-    it("refuses undefined as a value", () => {
+    it("refuses undefined as a value", async () => {
       expect(() => state.table("windows").put("a", undefined)).toThrow(TypeError);
       expect(state.table("windows").size).toBe(0);
     });
@@ -86,48 +92,48 @@ export function stateContract(name: string, place: () => StatePlace): void {
       ["nested lists", [[1, [2, null]], {}]],
       ["a large number", Number.MAX_SAFE_INTEGER],
       ["1 MiB", "x".repeat(1024 * 1024)],
-    ])("keeps %s over a crash after commit", (_, value) => {
+    ])("keeps %s over a crash after commit", async (_, value) => {
       state.table("windows").put("key", value);
-      state.commit();
-      crash();
+      await state.commit();
+      await crash();
       expect(state.table("windows").get("key")).toEqual(value);
       expect(contents(state, "windows")).toEqual([["key", value]]);
     });
 
-    it("keeps keys of any text apart", () => {
+    it("keeps keys of any text apart", async () => {
       const table = state.table<number>("windows");
       for (const [index, key] of awkwardKeys.entries()) table.put(key, index);
-      state.commit();
-      crash();
+      await state.commit();
+      await crash();
       for (const [index, key] of awkwardKeys.entries()) {
         expect(state.table("windows").get(key)).toBe(index);
       }
       expect(state.table("windows").size).toBe(awkwardKeys.length);
       state.table("windows").delete("\ud800");
-      state.commit();
-      crash();
+      await state.commit();
+      await crash();
       expect(state.table("windows").get("\ud800")).toBeUndefined();
       expect(state.table("windows").get("\ufffd")).toBe(awkwardKeys.indexOf("\ufffd"));
     });
 
-    it("loses what was not committed, values and positions alike", () => {
+    it("loses what was not committed, values and positions alike", async () => {
       state.table("windows").put("a", 1);
       state.advance("events", 0, 5);
-      state.commit();
+      await state.commit();
       state.table("windows").put("a", 2);
       state.table("windows").put("b", 2);
       state.advance("events", 0, 9);
-      crash();
+      await crash();
       expect(contents(state, "windows")).toEqual([["a", 1]]);
       expect(state.position("events", 0)).toBe(5);
     });
 
-    it("takes everything since the last commit back on rollback", () => {
+    it("takes everything since the last commit back on rollback", async () => {
       const table = state.table<number>("windows");
       table.put("kept", 1);
       table.put("deleted", 1);
       state.advance("events", 0, 5);
-      state.commit();
+      await state.commit();
       table.put("kept", 2);
       table.put("kept", 3);
       table.put("new", 1);
@@ -145,33 +151,33 @@ export function stateContract(name: string, place: () => StatePlace): void {
       expect(state.table("other").size).toBe(0);
       expect([state.position("events", 0), state.position("events", 1)]).toEqual([5, 0]);
       table.put("after", 1);
-      state.commit();
-      crash();
+      await state.commit();
+      await crash();
       expect(contents(state, "windows").map(([key]) => key)).toEqual(["after", "deleted", "kept"]);
       expect(state.position("events", 0)).toBe(5);
     });
 
-    it("saves a deletion, and a key that came back", () => {
+    it("saves a deletion, and a key that came back", async () => {
       const table = state.table<number>("windows");
       table.put("gone", 1);
       table.put("back", 1);
-      state.commit();
+      await state.commit();
       table.delete("gone");
       table.delete("back");
       table.put("back", 2);
-      state.commit();
-      crash();
+      await state.commit();
+      await crash();
       expect(contents(state, "windows")).toEqual([["back", 2]]);
     });
 
-    it("never takes a position back", () => {
+    it("never takes a position back", async () => {
       state.advance("events", 0, 7);
       state.advance("events", 0, 3);
       expect(state.position("events", 0)).toBe(7);
-      state.commit();
+      await state.commit();
       state.advance("events", 0, 6);
-      state.commit();
-      crash();
+      await state.commit();
+      await crash();
       expect(state.position("events", 0)).toBe(7);
       expect(state.position("events", 1)).toBe(0);
       expect(state.position("alerts", 0)).toBe(0);
@@ -179,43 +185,49 @@ export function stateContract(name: string, place: () => StatePlace): void {
       expect(() => state.advance("events", 0, 1.5)).toThrow(RangeError);
     });
 
-    it("keeps stages apart", () => {
-      const other = store.open("alerting");
+    it.each([
+      ["stages", { stage: "alert", partition: 0 }],
+      ["partitions", { stage: "correlate", partition: 1 }],
+    ])("keeps %s apart", async (_, stranger) => {
+      const other = await store.open(stranger);
       other.table("windows").put("a", "theirs");
       other.advance("events", 0, 3);
       state.table("windows").put("a", "ours");
-      state.commit();
+      await state.commit();
       other.rollback();
       other.table("windows").put("b", "theirs");
-      other.commit();
-      crash();
+      other.advance("events", 1, 4);
+      await other.commit();
+      await crash();
       expect(contents(state, "windows")).toEqual([["a", "ours"]]);
-      expect(contents(store.open("alerting"), "windows")).toEqual([["b", "theirs"]]);
-      expect(store.open("alerting").position("events", 0)).toBe(0);
+      expect(state.position("events", 1)).toBe(0);
+      const again = await store.open(stranger);
+      expect(contents(again, "windows")).toEqual([["b", "theirs"]]);
+      expect([again.position("events", 0), again.position("events", 1)]).toEqual([0, 4]);
     });
 
-    it("gives the last commit to who opens the stage again, and refuses commits of before", () => {
+    it("gives the last commit to who opens the stage again, and refuses commits of before", async () => {
       state.table("windows").put("a", 1);
-      state.commit();
+      await state.commit();
       state.table("windows").put("a", 2);
-      const again = store.open("correlation");
+      const again = await store.open(owner);
       expect(again.table("windows").get("a")).toBe(1);
-      expect(codeOf(() => state.commit())).toBe("state-unavailable");
+      expect(await codeOf(() => state.commit())).toBe("state-taken");
       again.table("windows").put("b", 1);
-      again.commit();
-      crash();
+      await again.commit();
+      await crash();
       expect(contents(state, "windows").length).toBe(2);
     });
 
-    it("refuses everything once closed, and closes twice", () => {
+    it("refuses everything once closed, and closes twice", async () => {
       state.table("windows").put("a", 1);
-      store.close();
-      store.close();
-      expect(codeOf(() => state.commit())).toBe("state-unavailable");
-      expect(codeOf(() => store.open("correlation"))).toBe("state-unavailable");
+      await store.close();
+      await store.close();
+      expect(await codeOf(() => state.commit())).toBe("state-unavailable");
+      expect(await codeOf(() => store.open(owner))).toBe("state-unavailable");
     });
 
-    it("equals a plain map under any acts", () => {
+    it("equals a plain map under any acts", async () => {
       const key = fc.constantFrom(...awkwardKeys);
       const act = fc.oneof(
         fc.record({ kind: fc.constant("put" as const), key, value: fc.jsonValue() }),
@@ -227,7 +239,7 @@ export function stateContract(name: string, place: () => StatePlace): void {
       // The model begins where the run before ended: one long history.
       let saved = new Map<string, unknown>();
       let savedNext = 0;
-      const run = fc.property(fc.array(act, { maxLength: 30 }), (acts) => {
+      const run = fc.asyncProperty(fc.array(act, { maxLength: 30 }), async (acts) => {
         let model = new Map(saved);
         let next = savedNext;
         for (const step of [...acts, { kind: "crash" as const }]) {
@@ -242,12 +254,12 @@ export function stateContract(name: string, place: () => StatePlace): void {
             state.advance("events", 1, step.next);
             next = Math.max(next, step.next);
           } else if (step.kind === "commit") {
-            state.commit();
+            await state.commit();
             saved = new Map(model);
             savedNext = next;
           } else {
             if (step.kind === "rollback") state.rollback();
-            else crash();
+            else await crash();
             model = new Map(saved);
             next = savedNext;
           }
@@ -257,7 +269,7 @@ export function stateContract(name: string, place: () => StatePlace): void {
           expect(state.position("events", 1)).toBe(next);
         }
       });
-      fc.assert(run, { seed: 20260104, numRuns: 60 });
+      await fc.assert(run, { seed: 20260104, numRuns: runs });
     });
   });
 }

@@ -108,8 +108,7 @@ export async function openRig(settings: RigSettings = {}): Promise<Rig> {
     telemetry: silentTelemetry(),
     enrichment: demoConfig.enrichment,
     lineage: { ...demoConfig.lineage, cacheHosts: ruleFiles.lists.get("cache_hosts") ?? [] },
-    pageAgeMaxMs: demoConfig.pageAgeMaxMs,
-    latenessMs: 15 * minuteMs,
+    time: demoConfig.time,
   });
   await pipeline.start();
 
@@ -135,7 +134,7 @@ export async function openRig(settings: RigSettings = {}): Promise<Rig> {
     stop: async () => {
       await pipeline.stop();
       await store.close();
-      states.close();
+      await states.close();
       await bus.close();
     },
   };

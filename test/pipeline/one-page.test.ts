@@ -9,7 +9,7 @@ import { ServiceError } from "../../src/error.ts";
 import type { State, StateStore } from "../../src/state/state.ts";
 import { night, openRig, type Rig } from "./company.ts";
 
-const stages = ["detect", "correlate", "notify", "deliver", "store"] as const;
+const stages = ["builds", "detect", "correlate", "notify", "deliver", "store"] as const;
 
 /** A second rule that pages, on the same run as the POST, a moment before it. */
 function reverseShell(): Post {
@@ -54,17 +54,17 @@ class Fault {
 function faultyStates(states: StateStore, stage: string, fault: Fault): StateStore {
   return {
     close: () => states.close(),
-    open: (name) => {
-      const state = states.open(name);
-      if (name !== stage) return state;
+    open: async (owner) => {
+      const state = await states.open(owner);
+      if (owner.stage !== stage) return state;
       const passing: State = {
         table: (table) => state.table(table),
         position: (topic, partition) => state.position(topic, partition),
         advance: (topic, partition, next) => state.advance(topic, partition, next),
         rollback: () => state.rollback(),
-        commit: () => {
+        commit: async () => {
           fault.pass();
-          state.commit();
+          await state.commit();
         },
       };
       return passing;
@@ -111,7 +111,7 @@ async function expectOnePage(rig: Rig): Promise<void> {
   const { items } = await rig.store.incidents({ limit: 50 });
   expect(items.map(({ build }) => build?.runNumber)).toEqual([812]);
   const { pipeline } = rig;
-  const behind = Object.values(await pipeline.backlog());
+  const behind = Object.values(pipeline.backlog());
   expect(behind.filter((count) => count > 0)).toEqual([]);
 }
 

@@ -4,15 +4,18 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openEmbeddedState } from "../../src/state/embedded.ts";
+import type { StateOwner } from "../../src/state/state.ts";
 import { codeOf, contents, stateContract } from "../contract/state.ts";
+
+const owner: StateOwner = { stage: "detect", partition: 0 };
 
 stateContract("embedded", () => {
   const folder = mkdtempSync(join(tmpdir(), "state-"));
   const path = join(folder, "state.db");
   return {
     open: () => openEmbeddedState({ path }),
-    reopen: (store) => {
-      store.close(); // nothing uncommitted is in the file, so a close is as good as a kill
+    reopen: async (store) => {
+      await store.close(); // nothing uncommitted is in the file, so a close is as good as a kill
       return openEmbeddedState({ path });
     },
     remove: () => rmSync(folder, { recursive: true }),
@@ -38,13 +41,13 @@ describe("embedded state", () => {
     db.close();
   }
 
-  function filled(): void {
+  async function filled(): Promise<void> {
     const store = openEmbeddedState({ path });
-    const state = store.open("stage");
+    const state = await store.open(owner);
     state.table("windows").put("a", { n: 1 });
     state.advance("events", 0, 5);
-    state.commit();
-    store.close();
+    await state.commit();
+    await store.close();
   }
 
   it.each([
@@ -55,80 +58,83 @@ describe("embedded state", () => {
     ["a position that is no offset", "UPDATE state_positions SET next = -1"],
     ["a position that is text", "UPDATE state_positions SET next = 'five'"],
     ["a position too large", "UPDATE state_positions SET next = 9007199254740993"],
-  ])("refuses a stage with %s", (_, sql) => {
-    filled();
+  ])("refuses a stage with %s", async (_, sql) => {
+    await filled();
     tamper(sql);
     const store = openEmbeddedState({ path });
-    expect(codeOf(() => store.open("stage"))).toBe("state-corrupt");
-    expect(contents(store.open("other"), "windows")).toEqual([]);
-    store.close();
+    expect(await codeOf(() => store.open(owner))).toBe("state-corrupt");
+    expect(contents(await store.open({ stage: "detect", partition: 1 }), "windows")).toEqual([]);
+    await store.close();
   });
 
-  it("names the place of what is corrupt", () => {
-    filled();
+  it("names the place of what is corrupt", async () => {
+    await filled();
     tamper("UPDATE state_entries SET value = 'nonsense'");
     const store = openEmbeddedState({ path });
-    expect(() => store.open("stage")).toThrow(`${path}: stage/windows/"a": state-corrupt`);
-    store.close();
+    await expect(store.open(owner)).rejects.toThrow(`${path}: detect/0/windows/"a": state-corrupt`);
+    await store.close();
   });
 
-  it("leaves a position of a topic that it does not know alone", () => {
-    filled();
+  it("leaves a position of a topic that it does not know alone", async () => {
+    await filled();
     tamper("UPDATE state_positions SET topic = 'later'");
     const store = openEmbeddedState({ path });
-    expect(store.open("stage").position("events", 0)).toBe(0);
-    store.close();
+    expect((await store.open(owner)).position("events", 0)).toBe(0);
+    await store.close();
   });
 
-  it("refuses a file that is no database, or a broken one", () => {
+  it("refuses a file that is no database, or a broken one", async () => {
     writeFileSync(path, "not a database, and long enough to have a header of its own".repeat(9));
-    expect(codeOf(() => openEmbeddedState({ path }))).toBe("state-corrupt");
+    expect(await codeOf(() => openEmbeddedState({ path }))).toBe("state-corrupt");
     rmSync(path);
-    filled();
+    await filled();
     const bytes = readFileSync(path);
     for (let at = 4096 * 2; at < 4096 * 2 + 12; at++) bytes[at] = 0xff;
     writeFileSync(path, bytes);
-    expect(codeOf(() => openEmbeddedState({ path }))).toBe("state-corrupt");
+    expect(await codeOf(() => openEmbeddedState({ path }))).toBe("state-corrupt");
   });
 
-  it("says that it cannot open a file in a folder that is not there", () => {
+  it("says that it cannot open a file in a folder that is not there", async () => {
     const lost = join(folder, "none", "state.db");
-    expect(codeOf(() => openEmbeddedState({ path: lost }))).toBe("state-unavailable");
+    expect(await codeOf(() => openEmbeddedState({ path: lost }))).toBe("state-unavailable");
   });
 
-  it("keeps the changes of a commit that another holder of the file prevents", () => {
-    filled();
+  it("keeps the changes of a commit that another holder of the file prevents", async () => {
+    await filled();
     const store = openEmbeddedState({ path, busyMs: 1 });
-    const state = store.open("stage");
+    const state = await store.open(owner);
     state.table("windows").put("b", 2);
     state.advance("events", 0, 6);
     const other = new DatabaseSync(path);
     other.exec("BEGIN IMMEDIATE");
-    expect(codeOf(() => state.commit())).toBe("state-unavailable");
+    expect(await codeOf(() => state.commit())).toBe("state-unavailable");
     other.exec("COMMIT");
     other.close();
     expect(state.table("windows").get("b")).toBe(2);
-    state.commit();
-    store.close();
+    await state.commit();
+    await store.close();
     const again = openEmbeddedState({ path });
-    expect(again.open("stage").table("windows").get("b")).toBe(2);
-    expect(again.open("stage").position("events", 0)).toBe(6);
-    again.close();
+    expect((await again.open(owner)).table("windows").get("b")).toBe(2);
+    expect((await again.open(owner)).position("events", 0)).toBe(6);
+    await again.close();
   });
 
-  it("saves nothing of a commit with a value that JSON refuses", () => {
-    filled();
+  it("saves nothing of a commit with a value that JSON refuses", async () => {
+    await filled();
     const store = openEmbeddedState({ path });
-    const state = store.open("stage");
+    const state = await store.open(owner);
     state.table("windows").put("fine", 1);
     state.table("windows").put("huge", 1n);
-    expect(() => state.commit()).toThrow(TypeError);
+    await expect(state.commit()).rejects.toThrow(TypeError);
     state.rollback();
     state.table("windows").put("later", 1);
-    state.commit();
-    store.close();
+    await state.commit();
+    await store.close();
     const again = openEmbeddedState({ path });
-    expect(contents(again.open("stage"), "windows").map(([key]) => key)).toEqual(["a", "later"]);
-    again.close();
+    expect(contents(await again.open(owner), "windows").map(([key]) => key)).toEqual([
+      "a",
+      "later",
+    ]);
+    await again.close();
   });
 });

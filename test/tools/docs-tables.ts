@@ -124,7 +124,7 @@ interface Schema {
   readonly enum?: readonly string[];
   readonly default?: unknown;
   readonly description?: string;
-  readonly required?: readonly string[];
+  readonly required?: readonly string[] | undefined;
   readonly minimum?: number;
   readonly maximum?: number;
   readonly minLength?: number;
