@@ -50,6 +50,8 @@ export class Task {
   #now: EpochMs | undefined;
   #cancelTick: (() => void) | undefined;
   #woken = false;
+  /** What was begun is saved, and no State is opened any more. */
+  #stopping = false;
   #stopped = false;
   #tickFailed = false;
   /**
@@ -61,7 +63,12 @@ export class Task {
 
   static async open(settings: TaskSettings): Promise<Task> {
     const task = new Task(settings, await openState(settings));
-    task.#open.start?.();
+    try {
+      task.#open.start?.();
+    } catch (error) {
+      await task.stop();
+      throw error;
+    }
     // What an earlier process decided last; if the bus is full, the timer tries again.
     await task.#exclusive(() => task.#outgoing.flush()).catch(() => undefined);
     task.#scheduleTick();
@@ -73,7 +80,14 @@ export class Task {
     this.#state = state;
     this.#outgoing = new Outgoing(state, settings.bus);
     this.#open = this.#openStage();
-    this.#stage = this.#open.make();
+    try {
+      this.#stage = this.#open.make();
+    } catch (error) {
+      // Nothing may be left of it that still hears of news and would take the state from others.
+      this.#stopping = true;
+      void this.#open.stop?.();
+      throw error;
+    }
   }
 
   position(topic: Topic): Offset {
@@ -117,6 +131,7 @@ export class Task {
   }
 
   async stop(): Promise<void> {
+    this.#stopping = true;
     this.#cancelTick?.();
     this.#cancelReopen?.();
     // It saves what it learned through `change`, so turns still run.
@@ -149,7 +164,7 @@ export class Task {
   }
 
   #wake(): void {
-    if (this.#woken || this.#stopped) return;
+    if (this.#woken || this.#stopping) return;
     this.#woken = true;
     void this.#exclusive(async () => {
       if (this.#woken && !this.#stopped) await this.#tick(this.#wallTime());
@@ -267,6 +282,7 @@ export class Task {
     this.#taken = true;
     const { clock, telemetry, definition } = this.#settings;
     const again = () => {
+      if (this.#stopping) return;
       this.#cancelReopen = clock.after(failedTickMs, () => {
         this.#reopen().catch((error: unknown) => {
           const told = { stage: definition.name, error: shown(String(error), 300) };
@@ -283,8 +299,10 @@ export class Task {
     // Not in a turn of its own: what it still wants to save is waiting for one, to be refused.
     await this.#open.stop?.();
     await this.#exclusive(async () => {
-      if (this.#stopped) return;
-      this.#state = await openState(this.#settings);
+      if (this.#stopping) return;
+      const state = await openState(this.#settings);
+      if (this.#stopping) return;
+      this.#state = state;
       this.#outgoing = new Outgoing(this.#state, this.#settings.bus);
       this.#open = this.#openStage();
       this.#stage = this.#open.make();
