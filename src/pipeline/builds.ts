@@ -58,6 +58,7 @@ export interface SharedBuildsSettings {
 export class SharedBuilds {
   readonly #settings: SharedBuildsSettings;
   readonly #queues = new Set<Queue>();
+  readonly #loaded = Promise.withResolvers<void>();
   #table: BuildTable | undefined;
 
   constructor(settings: SharedBuildsSettings) {
@@ -67,6 +68,11 @@ export class SharedBuilds {
   get table(): BuildTable {
     if (this.#table === undefined) throw new TypeError("the builds are not loaded yet");
     return this.#table;
+  }
+
+  /** Resolves once the table is there, as it was saved. */
+  get loaded(): Promise<void> {
+    return this.#loaded.promise;
   }
 
   subscribe(wake: () => void): BuildNews {
@@ -96,6 +102,7 @@ export class SharedBuilds {
       open: ({ state }) => {
         const table = make(state);
         this.#table = table;
+        this.#loaded.resolve();
         const tellEvicted = evictionTeller(emit, () => table.counts());
         const stage: Stage = {
           apply: (records) => {

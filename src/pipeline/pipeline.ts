@@ -87,6 +87,7 @@ export class Pipeline {
   /** One per partition of `pages` that this process has. */
   readonly #deliveries = new Set<DeliveryChain>();
   readonly #placeKey: PlaceKey;
+  #builds: SharedBuilds | undefined;
   /** What could not be read, to be looked at, read again or dropped. */
   readonly deadLetters: DeadLetters;
 
@@ -121,6 +122,7 @@ export class Pipeline {
       await runner.start();
     }
     // An event that is joined before its build is read would go on without it.
+    await this.#builds?.loaded;
     await this.#named("builds")?.drained();
     await this.#named("detect")?.start();
   }
@@ -203,6 +205,7 @@ export class Pipeline {
     const { bus, enrichment, ruleset, lineage, telemetry } = this.#settings;
     const { emit } = telemetry;
     const builds = new SharedBuilds({ emit, make: (state) => buildTable(state, enrichment) });
+    this.#builds = builds;
     const detection = createDetection(ruleset);
     const routes = createRouter(ruleset);
     const detect: StageDefinition = {

@@ -46,7 +46,7 @@ export class Task {
   readonly #time: TaskTime;
   #cancelTick: (() => void) | undefined;
   #woken = false;
-  /** What was begun is ended and saved, and nothing new is opened. */
+  /** What was begun is saved, and no State is opened any more. */
   #stopping = false;
   #stopped = false;
   #tickFailed = false;
@@ -59,7 +59,12 @@ export class Task {
 
   static async open(settings: TaskSettings): Promise<Task> {
     const task = new Task(settings, await openState(settings));
-    task.#open.start?.();
+    try {
+      task.#open.start?.();
+    } catch (error) {
+      await task.stop();
+      throw error;
+    }
     // What an earlier process decided last; if the bus is full, the timer tries again.
     await task.#exclusive(() => task.#outgoing.flush()).catch(() => undefined);
     task.#scheduleTick();
@@ -72,7 +77,14 @@ export class Task {
     this.#state = state;
     this.#outgoing = new Outgoing(state, settings.bus);
     this.#open = this.#openStage();
-    this.#stage = this.#open.make();
+    try {
+      this.#stage = this.#open.make();
+    } catch (error) {
+      // Nothing may be left of it that still hears of news and would take the state from others.
+      this.#stopping = true;
+      void this.#open.stop?.();
+      throw error;
+    }
   }
 
   position(topic: Topic): Offset {
@@ -149,7 +161,7 @@ export class Task {
   }
 
   #wake(): void {
-    if (this.#woken || this.#stopped) return;
+    if (this.#woken || this.#stopping) return;
     this.#woken = true;
     void this.#exclusive(async () => {
       if (this.#woken && !this.#stopped) await this.#tick(this.#time.wall());
@@ -255,9 +267,9 @@ export class Task {
   #lose(): void {
     if (this.#taken) return;
     this.#taken = true;
-    if (this.#stopping) return;
     const { clock, telemetry, definition } = this.#settings;
     const again = () => {
+      if (this.#stopping) return;
       this.#cancelReopen = clock.after(failedTickMs, () => {
         this.#reopen().catch((error: unknown) => {
           const told = { stage: definition.name, error: shown(String(error), 300) };

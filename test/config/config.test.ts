@@ -291,7 +291,7 @@ describe("the environment", () => {
 
   it.each([
     [{ PW_LISTEN__PROT: "1" }, "PW_LISTEN__PROT | a setting, perhaps PW_LISTEN__PORT"],
-    [{ PW_LISTEN_PORT: "1" }, "PW_LISTEN_PORT | one of PW_DATA_DIR, PW_LISTEN"],
+    [{ PW_LISTEN_PORT: "1" }, "PW_LISTEN_PORT | one of PW_DATA_DIR, PW_ROLES, PW_LISTEN"],
     [{ PW_LISTN__PORT: "1" }, "PW_LISTN__PORT | a setting, perhaps PW_LISTEN"],
     [{ PW_DATADIR: "x" }, "PW_DATADIR | a setting, perhaps PW_DATA_DIR"],
     [{ PW_: "x" }, "PW_ | one of PW_DATA_DIR"],
