@@ -14,7 +14,10 @@ export interface Stage {
   apply(records: readonly BusRecord[]): readonly NewRecord[] | Promise<readonly NewRecord[]>;
   /** What time alone brings about; also called when `TaskParts.wake` was. */
   tick?(now: EpochMs): readonly NewRecord[];
-  /** When `tick` next has something to do; undefined for nothing. */
+  /**
+   * When `tick` next has something to do; undefined for nothing. What a record makes due within a
+   * second may come after the other records of that second.
+   */
   nextTick?(): EpochMs | undefined;
 }
 
