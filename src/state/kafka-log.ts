@@ -8,12 +8,15 @@
  * life, and the next request begins another: its sockets may be dead.
  */
 
-import { type Broker, type Cluster, ConfigResourceTypes, type Consumer } from "kafkajs";
+import kafkajs, { type Broker, type Cluster, type Consumer } from "kafkajs";
 import type { Offset } from "../bus/bus.ts";
 import { brokerCode, KafkaClient, type KafkaConnection, rootOf } from "../bus/kafka-client.ts";
 import { ServiceError, shown, UnavailableError } from "../error.ts";
 import { NotAppended, type PartitionLog } from "./kafka-batch.ts";
 import { type LogRecord, parseStamp, type StoredRecord, stampText } from "./kafka-changelog.ts";
+
+/** Node finds no such name among the exports of the CommonJS package. */
+const { ConfigResourceTypes } = kafkajs;
 
 export interface TopicPartition {
   readonly topic: string;
