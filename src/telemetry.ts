@@ -38,6 +38,10 @@ export interface Emit {
   eventsAccepted(fact: Counted & { readonly feed: string; readonly occurredAt?: EpochMs }): void;
   recordsRejected(fact: Counted & { readonly feed: string; readonly code: ProblemCode }): void;
   duplicatesDropped(fact: Counted & { readonly feed: string }): void;
+  /** Stamps that lay in the future, or so far in the past that they were flagged. */
+  stampsSkewed(fact: Counted & { readonly feed: string; readonly skew: "future" | "past" }): void;
+  /** Events older than the watermark when they came: mostly beyond the lateness allowed. */
+  eventsLate(fact: Counted & { readonly feed: string }): void;
   recordsApplied(fact: Counted & { readonly stage: string }): void;
   batchFailed(fact: Counted & { readonly stage: string }): void;
   eventsParked(fact: Counted): void;
@@ -47,7 +51,7 @@ export interface Emit {
   matches(fact: Counted & { readonly kind: string }): void;
   alertsOpened(fact: Counted): void;
   incidentsOpened(fact: Counted): void;
-  /** Pages not promised because their event was too old when it was matched. */
+  /** Pages not promised because their feed told of the event too late. */
   pagesWithheld(fact: Counted): void;
   noticesPromised(fact: Counted & { readonly kind: string }): void;
   deliveries(fact: DeliveryFact): void;
@@ -139,6 +143,13 @@ function createEmit(registry: Registry, log: Logger): Emit {
     },
     recordsRejected: counter("records_rejected", "Records that could not be read.", "feed", "code"),
     duplicatesDropped: counter("duplicates_dropped", "Deliveries that were repeats.", "feed"),
+    stampsSkewed: counter(
+      "stamps_skewed",
+      "Events stamped in the future (pulled back to receipt) or far in the past (kept).",
+      "feed",
+      "skew",
+    ),
+    eventsLate: counter("events_late", "Events older than the watermark when they came.", "feed"),
     recordsApplied: counter("records_applied", "Bus records a stage has applied.", "stage"),
     batchFailed: counter("batches_failed", "Batches that failed and are tried again.", "stage"),
     eventsParked: counter("events_parked", "Events that wait for their build."),
@@ -147,7 +158,7 @@ function createEmit(registry: Registry, log: Logger): Emit {
     matches: counter("matches", "Matches of rules.", "kind"),
     alertsOpened: counter("alerts_opened", "Alerts opened."),
     incidentsOpened: counter("incidents_opened", "Incidents opened."),
-    pagesWithheld: counter("pages_withheld", "Pages not promised: their event was too old."),
+    pagesWithheld: counter("pages_withheld", "Pages not promised: their feed told too late."),
     noticesPromised: counter("notices_promised", "Notices promised to at least one sink.", "kind"),
     deliveries: ({ sink, outcome, log: line }) => {
       deliveries({ sink, outcome });

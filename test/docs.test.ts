@@ -79,7 +79,9 @@ describe("commands", () => {
   });
 
   it("of pipewarden are ones it has", () => {
-    const source = ["cli", "dlq"].map((name) => readFileSync(`src/cli/${name}.ts`, "utf8")).join();
+    const source = ["cli", "dlq", "topics"]
+      .map((name) => readFileSync(`src/cli/${name}.ts`, "utf8"))
+      .join();
     const known = [...source.matchAll(/\.command\("(\w+)"\)/g)].map(([, name]) => name);
     const named = [...texts.values()].flatMap((text) =>
       [...text.matchAll(/(?:`|^npm run )pipewarden (?:-- )?([a-z]+)/gm)].map(([, name]) => name),

@@ -24,7 +24,7 @@ const law: Readonly<Record<string, readonly string[]>> = {
   store: ["event", "alert"],
   api: ["event", "sigma", "detection", "alert", "store", "lineage", "sink"],
   // The front doors of the components that own a part of the settings.
-  config: ["bus", "collector", "enrichment", "lineage", "sink", "api"],
+  config: ["bus", "collector", "enrichment", "correlation", "lineage", "sink", "api"],
   pipeline: [
     ...["event", "sigma", "bus", "state", "collector", "enrichment", "lineage", "detection"],
     ...["correlation", "alert", "sink", "store", "config"],
@@ -47,6 +47,10 @@ const sideDoors: Readonly<Record<string, readonly string[]>> = {
   "bus/retention.ts": ["config", "pipeline", "cli"],
   "bus/kafka-client.ts": ["state"],
   "bus/memory.ts": ["pipeline", "cli"],
+  "bus/kafka.ts": ["cli"],
+  "bus/kafka-connection.ts": ["cli"],
+  "bus/kafka-topic-check.ts": ["cli"],
+  "bus/kafka-topic-tool.ts": ["cli"],
   "state/embedded.ts": ["pipeline", "cli"],
   "state/kafka.ts": ["pipeline", "cli"],
   "state/memory.ts": ["pipeline", "cli"],

@@ -15,19 +15,21 @@ import { beginAlert, foldMatch, openAlert, type Turn, withoutMatch } from "./fol
 import { fingerprintOf } from "./match.ts";
 import { type AlertRecord, openMemory, type SeenMatch } from "./memory.ts";
 import type { AlertChange, Alerts } from "./model.ts";
+import type { PageAgeMaxOf } from "./page-age.ts";
 import { tiesOf } from "./ties.ts";
 
 export { type AlertBounds, type Bounded, defaultBounds, type OnEvicted } from "./bounds.ts";
 export { mask } from "./mask.ts";
-export type { Alert, AlertChange, Alerts, Incident, Notice } from "./model.ts";
+export type { Alert, AlertChange, Alerts, Incident, Notice, PageWithheld } from "./model.ts";
 export { type PageOptions, renderPage, summaryLine } from "./page.ts";
+export type { PageAgeMaxOf } from "./page-age.ts";
 
 export interface AlertSettings {
   /** Kept whole in the tables named `alert.…`; the caller commits. */
   readonly state: State;
   readonly lineage: Lineage;
-  /** A match older than this pages nobody: for a cold start on an old log. */
-  readonly pageAgeMaxMs: number;
+  /** What a feed tells later than this, in ms, after it occurred pages nobody. */
+  readonly pageAgeMaxOf: PageAgeMaxOf;
   /**
    * How near in time matches without a build share an incident by their place. Default one hour.
    */
@@ -50,7 +52,7 @@ export function createAlerts(settings: AlertSettings): Alerts {
   const parts: ChangeSettings = {
     memory,
     lineage: settings.lineage,
-    pageAgeMaxMs: settings.pageAgeMaxMs,
+    pageAgeMaxOf: settings.pageAgeMaxOf,
     placeMs: settings.placeMs ?? hourMs,
   };
   let sweepAt = Number.NEGATIVE_INFINITY;

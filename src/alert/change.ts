@@ -20,6 +20,7 @@ import { buildsOf, type CausalKeys, causalKeysOf, isSuspicious, rankOf } from ".
 import { type AlertMemory, type AlertRecord, holderOf, survivorOf } from "./memory.ts";
 import type { AlertChange, Incident } from "./model.ts";
 import { outcomeOf } from "./outcome.ts";
+import type { PageAgeMaxOf } from "./page-age.ts";
 import { taintKeys } from "./ties.ts";
 
 /** Latest holders of a token that are looked at. */
@@ -30,7 +31,7 @@ const leakRank = rankOf("high");
 export interface ChangeSettings {
   readonly memory: AlertMemory;
   readonly lineage: Lineage;
-  readonly pageAgeMaxMs: number;
+  readonly pageAgeMaxOf: PageAgeMaxOf;
   /** How near in time matches without a build must be to share an incident by their place. */
   readonly placeMs: number;
 }

@@ -104,8 +104,15 @@ export function mergeIncidents(survivor: IncidentRecord, other: IncidentRecord):
       openedAt: Math.min(kept.openedAt, gone.openedAt),
       firstSeen: Math.min(kept.firstSeen, gone.firstSeen),
       lastSeen: Math.max(kept.lastSeen, gone.lastSeen),
+      ...withheldNote(kept, gone),
     },
   };
+}
+
+/** Once someone was paged there is nothing to explain. */
+function withheldNote(kept: Incident, gone: Incident): Pick<Incident, "pageWithheld"> {
+  const pageWithheld = kept.pageWithheld ?? gone.pageWithheld;
+  return kept.pagedAt !== undefined || pageWithheld === undefined ? {} : { pageWithheld };
 }
 
 /**

@@ -6,7 +6,7 @@
 import type { EpochMs } from "../clock.ts";
 import type { Match, MatchedRule } from "../detection/detection.ts";
 import type { BuildContext } from "../event/build.ts";
-import type { Event } from "../event/event.ts";
+import type { Event, Feed } from "../event/event.ts";
 import type { Taint } from "../lineage/lineage.ts";
 
 /** A match that wants attention, with what folded into it. */
@@ -63,6 +63,21 @@ export interface Incident {
   readonly lastSeen: EpochMs;
   /** When the page was promised; absent while nothing in it wakes anyone. */
   readonly pagedAt?: EpochMs;
+  /** Why nobody was paged though an alert asks for it; absent once someone was. */
+  readonly pageWithheld?: PageWithheld;
+}
+
+/** A page that was not promised because a feed told of it too late. */
+export interface PageWithheld {
+  readonly at: EpochMs;
+  readonly alertId: string;
+  /** The feed that told last. */
+  readonly feed: Feed;
+  /** From when it occurred until the feed had told of it, in ms; and the feed's limit. */
+  readonly toldAfterMs: number;
+  readonly limitMs: number;
+  /** `trivy told of it 9 days after it occurred; beyond 7 days nobody is paged` */
+  readonly reason: string;
 }
 
 /**
@@ -86,7 +101,7 @@ export interface AlertChange {
   readonly alerts: readonly Alert[];
   readonly incidents: readonly Incident[];
   readonly notices: readonly Notice[];
-  /** Pages not promised because what would wake someone is too old; once per incident. */
+  /** Pages not promised because their feed told too late; once per incident. */
   readonly withheld: number;
 }
 

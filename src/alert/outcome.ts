@@ -10,6 +10,7 @@ import { composeIncident, taintKey } from "./incident.ts";
 import { rankOf } from "./match.ts";
 import { type AlertMemory, alertOf, type IncidentRecord, survivorOf } from "./memory.ts";
 import type { Alert, AlertChange, Incident, Notice } from "./model.ts";
+import { type PageAgeMaxOf, withholding } from "./page-age.ts";
 import { byLead } from "./reason.ts";
 
 const noticeAlertsMax = 20;
@@ -18,7 +19,7 @@ const noticeAlertsMax = 20;
 export interface Touched {
   readonly memory: AlertMemory;
   readonly lineage: Lineage;
-  readonly pageAgeMaxMs: number;
+  readonly pageAgeMaxOf: PageAgeMaxOf;
   readonly now: EpochMs;
   readonly alertIds: ReadonlySet<string>;
   /** Incidents with what they were before; undefined for one opened now. */
@@ -44,9 +45,12 @@ export function outcomeOf(touched: Touched): AlertChange {
     if (record === undefined) continue;
     const composed = compose(touched, record);
     const mayPage = id === causeId && composed.incident.pagedAt === undefined && asksForPage(cause);
-    const pages = mayPage && !isOld(touched);
-    if (mayPage && !pages && !askedBefore(memory, before)) withheld++;
-    const incident = pages ? { ...composed.incident, pagedAt: now } : composed.incident;
+    const why = mayPage ? withholding(touched) : undefined;
+    const pages = mayPage && why === undefined;
+    if (why !== undefined && composed.incident.pageWithheld === undefined) withheld++;
+    const { pageWithheld = why, ...plain } = composed.incident;
+    const note = pages || pageWithheld === undefined ? {} : { pageWithheld };
+    const incident = { ...plain, ...note, ...(pages ? { pagedAt: now } : {}) };
     memory.incidents.put(id, { ...composed, incident });
     incidents.push(incident);
     if (pages) notices.unshift(noticeOf(touched, "page", incident));
@@ -74,17 +78,6 @@ function compose(touched: Touched, record: IncidentRecord): IncidentRecord {
 
 function asksForPage(cause: Touched["cause"]): boolean {
   return cause?.match.rule.page === true;
-}
-
-/** Whether the cause is of too long ago to wake anyone. */
-function isOld({ cause, now, pageAgeMaxMs }: Touched): boolean {
-  return cause !== undefined && now - cause.match.occurredAt > pageAgeMaxMs;
-}
-
-/** Whether the incident, not paged so far, held an alert that asks for a page: it was too old. */
-function askedBefore(memory: AlertMemory, before: Incident | undefined): boolean {
-  const ids = before?.alertIds ?? [];
-  return ids.some((id) => memory.alerts.get(id)?.rule.page === true);
 }
 
 function noticeOf({ memory, now }: Touched, kind: Notice["kind"], incident: Incident): Notice {

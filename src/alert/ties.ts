@@ -122,11 +122,13 @@ export function withoutAlert(
   alertId: string,
   remaining: readonly AlertRecord[],
 ): IncidentRecord {
-  const { incident } = record;
+  const { pageWithheld, ...incident } = record.incident;
+  const stays = pageWithheld !== undefined && pageWithheld.alertId !== alertId;
   return {
     ...record,
     incident: {
       ...incident,
+      ...(stays ? { pageWithheld } : {}),
       level: highest(remaining) ?? incident.level,
       alertIds: incident.alertIds.filter((id) => id !== alertId),
       firstSeen: Math.min(...remaining.map(({ firstSeen }) => firstSeen)),

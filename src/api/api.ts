@@ -25,12 +25,17 @@ export type ApiConfig = Static<typeof ApiConfig>;
 
 export interface ApiSettings {
   readonly config: ApiConfig;
-  readonly store: Store;
   readonly telemetry: Telemetry;
   /** What keeps the service from doing its work; [] when ready. */
   readonly unready: () => readonly string[];
   /** Records that some stage has yet to apply, by stage. */
   readonly backlog: () => Promise<Readonly<Record<string, number>>>;
+  /** What people ask for; absent in a process that others ask about its health alone. */
+  readonly documents?: DocumentSource;
+}
+
+export interface DocumentSource {
+  readonly store: Store;
   /** Each notice promised for an incident and what became of it. */
   readonly deliveriesOf: (incidentId: string) => readonly unknown[];
   readonly deadLetters: DeadLettersSource;
@@ -44,7 +49,7 @@ const ListQuery = Type.Object({
 });
 
 export async function registerApi(app: FastifyInstance, settings: ApiSettings): Promise<void> {
-  const { store, telemetry } = settings;
+  const { documents, telemetry } = settings;
   const guard = { onRequest: hostGuard(settings) };
   app.get("/livez", guard, async () => ({ status: "alive" }));
   app.get("/readyz", guard, async (_request, reply) => {
@@ -60,13 +65,21 @@ export async function registerApi(app: FastifyInstance, settings: ApiSettings): 
   app.get("/metrics", guard, async (_request, reply) =>
     reply.type("text/plain; version=0.0.4").send(await telemetry.metrics()),
   );
+  if (documents !== undefined) await registerDocuments(app, settings, documents);
+}
+
+async function registerDocuments(
+  app: FastifyInstance,
+  settings: ApiSettings,
+  { store, deliveriesOf, deadLetters }: DocumentSource,
+): Promise<void> {
   await app.register(
     async (scope) => {
       scope.addHook("onRequest", hostGuard(settings));
       scope.addHook("onRequest", async (request, reply) => authorise(request, reply, settings));
       scope.addHook("onRequest", refuseOtherSites);
       scope.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) =>
-        failure(error, reply, telemetry),
+        failure(error, reply, settings.telemetry),
       );
       scope.setNotFoundHandler(async (_request, reply) => problem(reply, 404, "no such path"));
       scope.get<{ Querystring: Static<typeof ListQuery> }>(
@@ -82,12 +95,12 @@ export async function registerApi(app: FastifyInstance, settings: ApiSettings): 
         return {
           ...incident,
           alerts: alerts.filter((alert) => alert !== undefined),
-          deliveries: settings.deliveriesOf(incident.id),
+          deliveries: deliveriesOf(incident.id),
         };
       });
       one(scope, "/alerts/:id", (id) => store.alert(id));
       one(scope, "/events/:id", (id) => store.event(id));
-      registerDeadLetters(scope, settings.deadLetters);
+      registerDeadLetters(scope, deadLetters);
     },
     { prefix: "/api/v1" },
   );

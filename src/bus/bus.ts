@@ -24,9 +24,15 @@ export type Topic = (typeof topics)[number];
 
 /**
  * Topics that are about the company as a whole and have one partition: whoever reads it sees all of
- * it. Their records are few: what rules and correlations have let through.
+ * it, in order. Their records are few: facts about runs, and what rules have let through.
  */
-const undivided: ReadonlySet<Topic> = new Set(["lineage", "alerts", "pages", "dead-letters"]);
+const undivided: ReadonlySet<Topic> = new Set([
+  "builds",
+  "lineage",
+  "alerts",
+  "pages",
+  "dead-letters",
+]);
 
 /** How many partitions a topic has on a bus whose divided topics have `partitions`. */
 export function partitionsOf(topic: Topic, partitions: number): number {

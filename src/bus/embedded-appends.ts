@@ -54,14 +54,17 @@ export class AppendQueue {
   async append(records: readonly NewRecord[], appendedAt: EpochMs): Promise<void> {
     if (records.length === 0) return;
     const { partitions } = this.#settings;
+    // First of all: a call that asks for a partition that is not there leaves nothing behind.
+    const streams = records.map((record) => {
+      return streamOf(record.topic, partitionFor(record, partitions), partitions);
+    });
     const keyBytes = records.map(({ key }) => Buffer.byteLength(key));
     const bytes = this.#admit(records, keyBytes);
     const group = this.#groupFor(bytes);
     group.bytes += bytes;
     this.#backlog += bytes;
-    for (const [index, record] of records.entries()) {
-      const { topic, key, value } = record;
-      const stream = streamOf(topic, partitionFor(record, partitions), partitions);
+    for (const [index, { key, value }] of records.entries()) {
+      const stream = streams[index] ?? 0;
       group.writer.write({ stream, offset: 0, appendedAt, value }, key, keyBytes[index] ?? 0);
     }
     this.#flushSoon();

@@ -8,7 +8,7 @@ import { ServiceError } from "../error.ts";
 import type { NewRecord, Topic } from "./bus.ts";
 import { partitionFor } from "./frame.ts";
 import type { TopicMessages } from "./kafka-producer.ts";
-import { recordBytesMax } from "./kafka-topics.ts";
+import { recordBytesMax } from "./kafka-specs.ts";
 
 export interface KafkaAppendsSettings {
   readonly place: string;

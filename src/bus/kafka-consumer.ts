@@ -8,7 +8,14 @@
 
 import { type Clock, realClock, secondMs } from "../clock.ts";
 import { UnavailableError } from "../error.ts";
-import type { Consumer, ConsumerHandler, ConsumerSettings, Offset, OnTrouble } from "./bus.ts";
+import type {
+  Consumer,
+  ConsumerHandler,
+  ConsumerSettings,
+  Offset,
+  OnTrouble,
+  Topic,
+} from "./bus.ts";
 import type { Cursor } from "./cursor.ts";
 import { type KafkaConnection, realPause, unavailable } from "./kafka-client.ts";
 import { KafkaCommits } from "./kafka-commits.ts";
@@ -63,7 +70,11 @@ export class KafkaConsumer implements Consumer {
       onTrouble,
       link,
       wake: () => this.#member.wake(),
-      moved: (place, offset) => this.#commits.add(place, offset),
+      // Of one that reads for itself alone nobody asks; and without positions the brokers forget
+      // its group soon after it is gone.
+      moved: (place, offset) => {
+        if (consumer.whole !== true) this.#commits.add(place, offset);
+      },
     });
     const group = {
       name: consumer.group,
@@ -115,14 +126,14 @@ export class KafkaConsumer implements Consumer {
     for (;;) {
       if (this.#stopping !== undefined) throw closedError(`consumer of ${consumer.group}`);
       for (const [key, target] of targets) {
-        const cursor = this.#streams.get(key)?.cursor;
-        if (cursor?.phase === "faulted") throw cursor.fault;
-        if (cursor?.next !== undefined && cursor.next >= target) targets.delete(key);
+        const stream = this.#streams.get(key);
+        if (stream?.cursor.phase === "faulted") throw stream.cursor.fault;
+        if ((stream?.handledTo ?? -1) >= target) targets.delete(key);
       }
       if (targets.size === 0) return;
       const changed = this.#changed.promise;
       const elsewhere = [...targets.keys()].filter((key) => this.#streams.get(key) === undefined);
-      if (elsewhere.length > 0) {
+      if (elsewhere.length > 0 && consumer.whole !== true) {
         const committed = await topics.committed(groupId, consumer.topics);
         for (const key of elsewhere) {
           if ((committed.get(key) ?? -1) >= (targets.get(key) ?? 0)) targets.delete(key);
@@ -133,6 +144,14 @@ export class KafkaConsumer implements Consumer {
     }
   }
 
+  /**
+   * As far as the brokers have told: at least 1 while they are silent, so that nobody takes a cut
+   * line or a paused process for having caught up.
+   */
+  behind(topic: Topic, partition: number): number {
+    return this.#streams.get(`${topic}/${partition}`)?.behind ?? 0;
+  }
+
   #newLink(): KafkaLink {
     const { connection, groupId, consumer, topics, sessionMs } = this.#settings;
     const link: KafkaLink = new KafkaLink({
@@ -140,10 +159,12 @@ export class KafkaConsumer implements Consumer {
       groupId,
       topics: consumer.topics.map((topic) => topics.nameOf(topic)),
       sessionMs,
+      held: this.#link?.held,
       events: {
         rejoining: () => this.#rejoin(),
         joined: (places) => void this.#take(link, places),
         fetched: (batch) => this.#streams.fetched(batch),
+        ended: (place, end) => this.#streams.ended(place, end),
         confirmed: () => {
           this.#confirmedAt = realClock.now();
           this.#heardAt = this.#confirmedAt;

@@ -46,7 +46,11 @@ export class KafkaFinder {
     this.#settings = settings;
     this.#client = new KafkaClient(settings.connection);
     // kafkajs hands its cluster to the assigners only, when the consumer is made.
-    const assigner = partitionAssigner(async () => undefined);
+    const assigner = partitionAssigner({
+      beforeJoin: async () => undefined,
+      held: () => undefined,
+      ended: () => undefined,
+    });
     this.#consumer = this.#client.kafka.consumer({
       groupId: settings.groupId,
       allowAutoTopicCreation: false,

@@ -8,7 +8,7 @@
 import type { Consumer, EachBatchPayload } from "kafkajs";
 import { realClock, secondMs } from "../clock.ts";
 import type { Offset } from "./bus.ts";
-import { partitionAssigner } from "./kafka-assigner.ts";
+import { type Held, partitionAssigner } from "./kafka-assigner.ts";
 import { KafkaClient, type KafkaConnection, retrySettings } from "./kafka-client.ts";
 
 export interface LinkSettings {
@@ -17,6 +17,8 @@ export interface LinkSettings {
   /** Names on the brokers. */
   readonly topics: readonly string[];
   readonly sessionMs: number;
+  /** What an earlier life had last. */
+  readonly held: Held | undefined;
   readonly events: LinkEvents;
 }
 
@@ -49,6 +51,8 @@ export interface LinkEvents {
   joined(places: readonly Place[]): void;
   /** True takes the batch; false leaves the place where it is. */
   fetched(batch: Fetched): boolean;
+  /** The broker has just told where a partition ends, whether it sent records of it or not. */
+  ended(place: Place, end: Offset): void;
   /** The broker has just confirmed that this member holds its partitions. */
   confirmed(): void;
   /** The end of this life. */
@@ -69,11 +73,13 @@ export class KafkaLink {
   readonly #consumer: Consumer;
   /** kafkajs gives its heartbeat to handlers of batches only; it serves the whole life. */
   #heartbeat: (() => Promise<void>) | undefined;
+  #held: Held | undefined;
   #ended = false;
   #letting = false;
 
   constructor(settings: LinkSettings) {
     this.#settings = settings;
+    this.#held = settings.held;
     this.#client = new KafkaClient(settings.connection);
     this.#consumer = this.#client.kafka.consumer({
       groupId: settings.groupId,
@@ -84,7 +90,15 @@ export class KafkaLink {
       maxBytesPerPartition: partitionBytesMax,
       maxBytes: fetchBytesMax,
       allowAutoTopicCreation: false,
-      partitionAssigners: [partitionAssigner(() => this.#beforeJoin())],
+      partitionAssigners: [
+        partitionAssigner({
+          beforeJoin: () => this.#beforeJoin(),
+          held: () => this.#held,
+          ended: (topic, partition, end) => {
+            if (!this.#ended) settings.events.ended({ topic, partition }, end);
+          },
+        }),
+      ],
       // Its own restarts leave out the errors it finds fatal; ours leave out none.
       retry: { ...retrySettings, restartOnFailure: async () => false },
     });
@@ -130,6 +144,11 @@ export class KafkaLink {
     );
   }
 
+  /** The partition numbers of the last join. */
+  get held(): Held | undefined {
+    return this.#held;
+  }
+
   /** A join waits until the handler has let go: no heartbeat is confirmed then. */
   get letting(): boolean {
     return this.#letting;
@@ -166,6 +185,8 @@ export class KafkaLink {
       const places = Object.entries(payload.memberAssignment).flatMap(([topic, partitions]) => {
         return partitions.map((partition) => ({ topic, partition }));
       });
+      const partitions = [...new Set(places.map(({ partition }) => partition))];
+      this.#held = { at: realClock.now(), partitions };
       for (const place of places) this.pause(place);
       events.confirmed();
       events.joined(places);

@@ -1,5 +1,6 @@
 /** @module What a Kafka consumer has fetched of one partition and not yet handed over. */
 
+import { type EpochMs, realClock, secondMs } from "../clock.ts";
 import type { ServiceError } from "../error.ts";
 import type { BusRecord, Offset, Topic } from "./bus.ts";
 import { type Cursor, newCursor } from "./cursor.ts";
@@ -12,6 +13,8 @@ const bytesResume = 256 * 1024;
 const recordsMax = 4_000;
 /** What a record costs beside key and value, roughly. */
 const recordBytes = 200;
+/** Without a word from the broker for this long, nobody knows how far the partition goes. */
+const heardMsMax = 2 * secondMs;
 
 export class KafkaStream {
   readonly place: Place;
@@ -26,6 +29,9 @@ export class KafkaStream {
   finding = false;
   /** The position last given to the brokers. */
   committed: Offset | undefined;
+  /** After the newest record that the brokers are known to have. */
+  #logEnd: Offset;
+  #heardAt: EpochMs = realClock.now();
   #records: BusRecord[] = [];
   #bytes = 0;
 
@@ -33,6 +39,7 @@ export class KafkaStream {
     this.place = place;
     this.cursor = newCursor(topic, place.partition);
     this.reach = reach;
+    this.#logEnd = reach.end;
   }
 
   /** After the newest record that can be read now. */
@@ -42,6 +49,30 @@ export class KafkaStream {
     const last = this.#records.at(-1);
     if (this.fault !== undefined) return Number.MAX_SAFE_INTEGER;
     return last === undefined ? 0 : last.offset + 1;
+  }
+
+  /**
+   * Everything before it has been handled. Past the last record handled where what follows holds
+   * none: compaction and transactions leave such places.
+   */
+  get handledTo(): Offset | undefined {
+    const { next, phase } = this.cursor;
+    if (next === undefined || phase === "new" || this.fetchFrom === undefined) return next;
+    const last = this.#records.at(-1);
+    const waiting = last !== undefined && last.offset >= next;
+    return waiting ? next : Math.max(next, this.fetchFrom);
+  }
+
+  /** Records not yet handled; at least 1 while the broker says nothing. */
+  get behind(): number {
+    const known = Math.max(0, this.#logEnd - (this.handledTo ?? this.reach.first));
+    return realClock.now() - this.#heardAt > heardMsMax ? Math.max(1, known) : known;
+  }
+
+  /** The broker has told where the log ends now. */
+  heard(end: Offset): void {
+    this.#logEnd = end;
+    this.#heardAt = realClock.now();
   }
 
   get full(): boolean {

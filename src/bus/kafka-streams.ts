@@ -14,7 +14,7 @@ import type { ReadRange, RecordSource } from "./source.ts";
 
 export interface KafkaStreamsSettings {
   readonly group: string;
-  readonly topics: Pick<KafkaTopics, "partitions" | "topicOf" | "reach">;
+  readonly topics: Pick<KafkaTopics, "partitionsOf" | "topicOf" | "reach">;
   readonly onTrouble: OnTrouble;
   /** What fetches now. */
   readonly link: () => Pick<KafkaLink, "begin" | "pause" | "resume"> | undefined;
@@ -61,8 +61,8 @@ export class KafkaStreams implements RecordSource {
     this.#streams.clear();
   }
 
-  partitions(): number {
-    return this.#settings.topics.partitions;
+  partitions(topic: Topic): number {
+    return this.#settings.topics.partitionsOf(topic);
   }
 
   first(topic: Topic, partition: number): Offset {
@@ -133,6 +133,12 @@ export class KafkaStreams implements RecordSource {
       }
       this.#moved(stream, cursor.next);
     }
+  }
+
+  /** What the brokers say of where a partition ends. */
+  ended({ topic: name, partition }: Place, end: Offset): void {
+    const topic = this.#settings.topics.topicOf(name);
+    if (topic !== undefined) this.#streams.get(`${topic}/${partition}`)?.heard(end);
   }
 
   /** True when the batch follows on what was fetched before. */

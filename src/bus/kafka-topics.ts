@@ -1,10 +1,18 @@
 /** @module The topics of the bus on Kafka: made, checked, and asked how far they reach. */
 
-import { type Admin, ConfigResourceTypes, type ITopicConfig } from "kafkajs";
-import { dayMs, type EpochMs, realClock, secondMs } from "../clock.ts";
+import type { Admin } from "kafkajs";
+import { type EpochMs, realClock, secondMs } from "../clock.ts";
 import { ServiceError } from "../error.ts";
-import { type Offset, type Topic, topics } from "./bus.ts";
+import { type Offset, partitionsOf, type Topic, topics } from "./bus.ts";
 import { KafkaClient, type KafkaConnection, realPause, unavailable } from "./kafka-client.ts";
+import { topicSpecs } from "./kafka-specs.ts";
+import {
+  createMissing,
+  firstNeeded,
+  inspectTopics,
+  partsOf,
+  type TopicState,
+} from "./kafka-topic-check.ts";
 
 /** What is told of a partition: its oldest record kept, and the offset after its newest. */
 export interface Reach {
@@ -15,26 +23,19 @@ export interface Reach {
 export interface KafkaTopicsSettings {
   readonly connection: KafkaConnection;
   readonly topicPrefix: string;
-  /** Of each topic; absent means what the brokers have, or 4. */
+  /** Of each divided topic; absent means what the brokers have, or 4. */
   readonly partitions?: number;
-  /** Of topics that are made; absent means the brokers' default. */
+  /** Of topics that are made; absent means 3, or as many as there are brokers. */
   readonly replicationFactor?: number;
-  /** Of topics that are made; absent means 30 days for what later joins need, else 7. */
-  readonly retentionMs?: number;
+  /** How long topics keep records, -1 for ever; 7 or 30 days where it says nothing. */
+  readonly retentionMs: (topic: Topic) => number | undefined;
 }
 
 const partitionsDefault = 4;
-const partitionsMax = 4096;
-/** The largest record, and with it the largest batch of records that is sent. */
-export const recordBytesMax: number = 16 * 1024 * 1024;
-/** What a broker must take: a record of the largest size, its key, its frame and the batch's. */
-const batchBytesNeeded = recordBytesMax + 1024 * 1024;
+export const partitionsMax = 4096;
 const madeMsMax = 30 * secondMs;
 const attemptsMax = 4;
 const attemptMs = 250;
-
-/** Facts that are joined to events of weeks later, and what must not get lost, stay longer. */
-const keptLong: ReadonlySet<Topic> = new Set(["builds", "lineage", "pages", "dead-letters"]);
 
 /** The bus's view of the brokers beside producing and consuming. */
 export class KafkaTopics {
@@ -50,9 +51,18 @@ export class KafkaTopics {
     this.#admin.on("admin.network.request_timeout", () => this.#client.dropSilent());
   }
 
-  /** Of each topic; known after `open`. */
+  /** Of each divided topic; known after `open` or `connect`. */
   get partitions(): number {
     return this.#partitions;
+  }
+
+  get admin(): Admin {
+    return this.#admin;
+  }
+
+  /** Known after `open`. */
+  partitionsOf(topic: Topic): number {
+    return partitionsOf(topic, this.#partitions);
   }
 
   nameOf(topic: Topic): string {
@@ -69,18 +79,41 @@ export class KafkaTopics {
    * bus-unavailable, or config-invalid when a topic is not what the bus needs.
    */
   async open(): Promise<void> {
-    const place = this.#place;
+    await this.connect();
+    try {
+      const found = await this.inspect();
+      await createMissing(this.#admin, found);
+      const fault = firstNeeded(isMade(found) ? found : await this.until(isMade));
+      if (fault !== undefined) throw fault;
+    } catch (error) {
+      await this.close();
+      throw unavailable(this.place, partsOf(error)[0]);
+    }
+  }
+
+  /** Changes nothing. Rejects as `open` does, and closes then. */
+  async connect(): Promise<void> {
     const asked = this.#settings.partitions;
     if (asked !== undefined && !(Number.isInteger(asked) && asked >= 1 && asked <= partitionsMax)) {
-      throw invalid(place, `partitions from 1 to ${partitionsMax}`, String(asked));
+      const expected = `partitions from 1 to ${partitionsMax}`;
+      const found = String(asked);
+      throw new ServiceError({ code: "config-invalid", place: this.place, expected, found });
     }
     try {
       await this.#admin.connect();
-      await this.#ensureTopics(asked);
+      this.#partitions = asked ?? ((await this.#most()) || partitionsDefault);
     } catch (error) {
       await this.close();
-      throw unavailable(place, error);
+      throw unavailable(this.place, error);
     }
+  }
+
+  /** Every topic as it is, those of states included. Rejects as kafkajs does. */
+  inspect(): Promise<readonly TopicState[]> {
+    return inspectTopics(
+      this.#admin,
+      topicSpecs({ ...this.#settings, partitions: this.partitions }),
+    );
   }
 
   /** Each partition of a topic, by its number. Rejects with bus-unavailable. */
@@ -111,7 +144,7 @@ export class KafkaTopics {
     return this.#client.close(() => this.#admin.disconnect());
   }
 
-  get #place(): string {
+  get place(): string {
     return `kafka ${this.#settings.connection.brokers.join(",")}`;
   }
 
@@ -121,115 +154,43 @@ export class KafkaTopics {
       try {
         return await ask();
       } catch (error) {
-        if (attempt === attemptsMax) throw unavailable(this.#place, error);
+        if (attempt === attemptsMax) throw unavailable(this.place, error);
         await realPause(attemptMs);
       }
     }
   }
 
-  async #ensureTopics(asked: number | undefined): Promise<void> {
+  /** The most partitions that a topic of the journey has; 0 when there is none. */
+  async #most(): Promise<number> {
     const names = new Set(await this.#admin.listTopics());
-    const known = topics.filter((topic) => names.has(this.nameOf(topic)));
-    const counts = await this.#counts(known);
-    const partitions = asked ?? Math.max(...counts.values(), 0);
-    this.#partitions = partitions > 0 ? partitions : partitionsDefault;
-    const missing = topics.filter((topic) => !known.includes(topic));
-    if (missing.length > 0) {
-      const made = missing.map((topic) => this.#topicConfig(topic));
-      try {
-        // kafkajs would wait for leaders and may then reject although the topics were made.
-        await this.#admin.createTopics({ topics: made, waitForLeaders: false });
-      } catch (error) {
-        // Another process may have been quicker; what is still missing shows below.
-        if (!isExists(error)) throw error;
-      }
-    }
-    await this.#checkCounts();
-    await this.#checkConfigs();
+    const known = topics.map((topic) => this.nameOf(topic)).filter((name) => names.has(name));
+    if (known.length === 0) return 0;
+    const { topics: found } = await this.#admin.fetchTopicMetadata({ topics: known });
+    return Math.max(...found.map(({ partitions }) => partitions.length));
   }
 
-  async #counts(of: readonly Topic[]): Promise<ReadonlyMap<string, number>> {
-    if (of.length === 0) return new Map();
-    const wanted = of.map((topic) => this.nameOf(topic));
-    const { topics: found } = await this.#admin.fetchTopicMetadata({ topics: wanted });
-    return new Map(
-      found.map(({ name, partitions }) => {
-        const led = partitions.filter(({ leader }) => leader >= 0);
-        return [name, led.length === partitions.length ? partitions.length : 0];
-      }),
-    );
-  }
-
-  #topicConfig(topic: Topic): ITopicConfig {
-    const { retentionMs, replicationFactor } = this.#settings;
-    const kept = retentionMs ?? (keptLong.has(topic) ? 30 * dayMs : 7 * dayMs);
-    const entries = {
-      // Never compact: each record is an event or a fact of its own, not the newest of its key.
-      "cleanup.policy": "delete",
-      "retention.ms": String(kept),
-      "max.message.bytes": String(batchBytesNeeded),
-      // appendedAt is our clock's; one that runs ahead must not stop the intake.
-      "message.timestamp.after.max.ms": "9223372036854775807",
-    };
-    return {
-      topic: this.nameOf(topic),
-      numPartitions: this.#partitions,
-      replicationFactor: replicationFactor ?? -1,
-      configEntries: Object.entries(entries).map(([name, value]) => ({ name, value })),
-    };
-  }
-
-  /** Waits for leaders, then wants every topic to have the same number of partitions. */
-  async #checkCounts(): Promise<void> {
-    const until: EpochMs = realClock.now() + madeMsMax;
+  /**
+   * The topics once they are so, or when that has taken too long: what brokers are told, they do a
+   * little later. Rejects as kafkajs does.
+   */
+  async until(holds: (states: readonly TopicState[]) => boolean): Promise<readonly TopicState[]> {
+    const end: EpochMs = realClock.now() + madeMsMax;
     for (;;) {
-      const late = realClock.now() > until;
+      const late = realClock.now() > end;
       try {
-        const counts = await this.#counts(topics);
-        if (late || [...counts.values()].every((count) => count > 0)) {
-          for (const [name, count] of counts) {
-            if (count === this.#partitions) continue;
-            const expected = `${this.#partitions} partitions, each with a leader`;
-            throw invalid(`kafka topic ${name}`, expected, String(count));
-          }
-          return;
-        }
+        const states = await this.inspect();
+        if (late || holds(states)) return states;
       } catch (error) {
         if (late || error instanceof ServiceError) throw error;
       }
       await realPause(attemptMs);
     }
   }
-
-  async #checkConfigs(): Promise<void> {
-    const configNames = ["cleanup.policy", "max.message.bytes"];
-    const { resources } = await this.#admin.describeConfigs({
-      includeSynonyms: false,
-      resources: topics.map((topic) => {
-        return { type: ConfigResourceTypes.TOPIC, name: this.nameOf(topic), configNames };
-      }),
-    });
-    for (const { resourceName, configEntries } of resources) {
-      const place = `kafka topic ${resourceName}`;
-      const entries = new Map(configEntries.map((entry) => [entry.configName, entry.configValue]));
-      const policy = entries.get("cleanup.policy") ?? "";
-      if (policy !== "delete") throw invalid(`${place}: cleanup.policy`, "delete", policy);
-      const bytes = Number(entries.get("max.message.bytes"));
-      if (bytes >= batchBytesNeeded) continue;
-      throw invalid(`${place}: max.message.bytes`, `at least ${batchBytesNeeded}`, String(bytes));
-    }
-  }
 }
 
-function invalid(place: string, expected: string, found: string): ServiceError {
-  return new ServiceError({ code: "config-invalid", place, expected, found });
-}
-
-function isExists(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const parts: readonly unknown[] =
-    "errors" in error && Array.isArray(error.errors) ? error.errors : [error];
-  return parts.every((part) => {
-    return part instanceof Error && "type" in part && part.type === "TOPIC_ALREADY_EXISTS";
+/** Whether every topic is there, and each of its partitions has a leader. */
+export function isMade(states: readonly TopicState[]): boolean {
+  return states.every(({ partitions, faults }) => {
+    return partitions !== undefined && !faults.some(({ what }) => what === "leaders");
   });
 }

@@ -7,6 +7,7 @@
  * on the bus, as they may be when the process dies before its append resolves.
  */
 
+import { randomUUID } from "node:crypto";
 import { type Clock, realClock } from "../clock.ts";
 import { UnavailableError } from "../error.ts";
 import type {
@@ -26,16 +27,19 @@ import { KafkaConsumer } from "./kafka-consumer.ts";
 import { KafkaFinder } from "./kafka-finder.ts";
 import { KafkaProducer } from "./kafka-producer.ts";
 import { KafkaTopics, type Reach } from "./kafka-topics.ts";
+import type { Retention } from "./retention.ts";
 import { checkPartition, closedError } from "./source.ts";
 
 export interface KafkaBusSettings extends KafkaConnection {
   /** Before the names of topics and groups on the brokers; `pipewarden.` when absent. */
   readonly topicPrefix?: string;
-  /** Of each topic. Fixed when the topics are made: absent means what they have, or 4. */
+  /** Of each divided topic. Fixed when they are made: absent means what they have, or 4. */
   readonly partitions?: number;
-  /** Of topics that are made; absent means the brokers' default. */
+  /** Of topics that are made; absent means 3, or as many as there are brokers. */
   readonly replicationFactor?: number;
-  /** How long topics that are made keep records, -1 for ever; 7 or 30 days when absent. */
+  /** By age, for topics that are made. Kafka does not ask what has been handled. */
+  readonly retention?: Retention;
+  /** How long those keep records that `retention` leaves out, -1 for ever; absent: 7 or 30 days. */
   readonly retentionMs?: number;
   readonly clock: Clock;
   /** The most bytes of appends waiting for the brokers; 64 MiB when absent. */
@@ -60,7 +64,7 @@ export async function openKafkaBus(settings: KafkaBusSettings): Promise<Bus> {
     connection: settings,
     topicPrefix: settings.topicPrefix ?? topicPrefixDefault,
     ...(settings.partitions === undefined ? {} : { partitions: settings.partitions }),
-    ...(settings.retentionMs === undefined ? {} : { retentionMs: settings.retentionMs }),
+    retentionMs: (topic) => settings.retention?.get(topic)?.maxAgeMs ?? settings.retentionMs,
     ...(settings.replicationFactor === undefined
       ? {}
       : { replicationFactor: settings.replicationFactor }),
@@ -108,10 +112,11 @@ class KafkaBus implements Bus {
   async consume(settings: ConsumerSettings, handler: ConsumerHandler): Promise<Consumer> {
     if (this.#closing !== undefined) throw closedError(this.#place);
     const { topicPrefix, sessionMs, clock, onTrouble } = this.#settings;
+    const own = settings.whole === true ? `.${randomUUID()}` : "";
     const consumer = new KafkaConsumer({
       connection: this.#settings,
       topics: this.#topics,
-      groupId: `${topicPrefix ?? topicPrefixDefault}${settings.group}`,
+      groupId: `${topicPrefix ?? topicPrefixDefault}${settings.group}${own}`,
       consumer: settings,
       handler,
       sessionMs: sessionMs ?? sessionMsDefault,
@@ -123,6 +128,7 @@ class KafkaBus implements Bus {
     await consumer.start();
     return {
       drained: () => consumer.drained(),
+      behind: (topic, partition) => consumer.behind(topic, partition),
       stop: async () => {
         await consumer.stop();
         this.#consumers.delete(consumer);
@@ -130,8 +136,8 @@ class KafkaBus implements Bus {
     };
   }
 
-  partitions(_topic: Topic): number {
-    return this.#topics.partitions;
+  partitions(topic: Topic): number {
+    return this.#topics.partitionsOf(topic);
   }
 
   async first(topic: Topic, partition: number): Promise<Offset> {
@@ -173,7 +179,7 @@ class KafkaBus implements Bus {
 
   async #reach(topic: Topic, partition: number): Promise<Reach> {
     if (this.#closed) throw closedError(this.#place);
-    checkPartition(topic, partition, this.#topics.partitions);
+    checkPartition(topic, partition, this.#topics.partitionsOf(topic));
     const reaches = await this.#topics.reach(topic);
     return reaches.get(partition) ?? { first: 0, end: 0 };
   }

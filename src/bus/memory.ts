@@ -89,6 +89,10 @@ class MemoryBus implements Bus {
 
   async append(records: readonly NewRecord[]): Promise<void> {
     if (this.#closed) throw closedError("memory bus");
+    // First of all: a call that asks for a partition that is not there leaves nothing behind.
+    const placed = records.map((record) => {
+      return { record, stream: this.#stream(record.topic, partitionFor(record, this.#partitions)) };
+    });
     let bytes = 0;
     for (const record of records) bytes += bytesOf(record);
     if (this.#bytes + bytes > this.#bytesMax) this.#trim();
@@ -103,9 +107,8 @@ class MemoryBus implements Bus {
     this.#bytes += bytes;
     const grown = new Set<Stream>();
     const appendedAt = this.#clock.now();
-    for (const record of records) {
+    for (const { record, stream } of placed) {
       const { topic, key, value } = record;
-      const stream = this.#stream(topic, partitionFor(record, this.#partitions));
       const offset = endOf(stream);
       // The same bytes come back as from a file: a copy, and a key that UTF-8 can hold.
       const kept = { key: key.toWellFormed(), value: Uint8Array.from(value) };

@@ -1,8 +1,11 @@
-/** @module How long the bus of a single machine keeps records: by age and by bytes, per topic. */
+/**
+ * @module The settings of the bus, and how long it keeps records: by age and by bytes, per topic.
+ */
 
 import { type Static, type TInteger, type TObject, Type } from "typebox";
 import { hourMs } from "../clock.ts";
 import type { Topic } from "./bus.ts";
+import { KafkaConfig } from "./kafka-config.ts";
 
 const gigabyte = 1_000_000_000;
 
@@ -52,8 +55,9 @@ export const BusConfig = Type.Object(
         description: "How long records stay in bus.db after every stage has handled them.",
       },
     ),
+    kafka: KafkaConfig,
   },
-  { additionalProperties: false, description: "The file bus.db." },
+  { additionalProperties: false, description: "The file bus.db, or Kafka." },
 );
 export type BusConfig = Static<typeof BusConfig>;
 

@@ -10,8 +10,9 @@ import { demo } from "./demo.ts";
 import { addDlqCommands } from "./dlq.ts";
 import { replayCommand } from "./replay.ts";
 import { rulesTest } from "./rules.ts";
-import { serve } from "./serve.ts";
+import { type ServeOptions, serve } from "./serve.ts";
 import { type CliStreams, shownLines } from "./terminal.ts";
+import { addTopicsCommand } from "./topics.ts";
 
 const processStreams: CliStreams = {
   stdout: process.stdout,
@@ -60,7 +61,8 @@ function commands(streams: CliStreams, answer: (code: number) => void): Command 
     .command("serve")
     .description("run the service until a signal")
     .option("--config <file>", "settings file (YAML)")
-    .action(async ({ config }: { config?: string }) => answer(await serve(config, streams)));
+    .option("--roles <list>", "what this process does, as collect,detect,correlate,notify,api")
+    .action(async (options: ServeOptions) => answer(await serve(options, streams)));
   program
     .command("replay")
     .description("run the same journey over recorded input (files, or - for stdin); pages nobody")
@@ -79,6 +81,7 @@ function commands(streams: CliStreams, answer: (code: number) => void): Command 
       answer(await demo({ withoutRules: withoutRule }, streams));
     });
   addDlqCommands(program, { streams, answer, configOf });
+  addTopicsCommand(program, { streams, answer, configOf });
   const rules = program.command("rules").description("work on rules");
   rules
     .command("test")

@@ -3,7 +3,7 @@
 import type { Alert, Incident, Notice } from "../alert/alert.ts";
 import { renderPage } from "../alert/alert.ts";
 import { openMemoryBus } from "../bus/memory.ts";
-import { dayMs, minuteMs, realClock, VirtualClock } from "../clock.ts";
+import { realClock, VirtualClock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import { problemLine } from "../error.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
@@ -40,8 +40,7 @@ export async function replayCommand(options: ReplayOptions, streams: CliStreams)
     telemetry: silentTelemetry(),
     enrichment: options.config.enrichment,
     lineage: { ...options.config.lineage, cacheHosts: lists.get("cache_hosts") ?? [] },
-    pageAgeMaxMs: 365 * dayMs,
-    latenessMs: 15 * minuteMs,
+    time: options.config.time,
   });
   await pipeline.start();
   const progress = progressOn(stderr);

@@ -6,15 +6,22 @@ import { createTelemetry } from "../telemetry.ts";
 import { startService } from "./service.ts";
 import type { CliStreams } from "./terminal.ts";
 
+export interface ServeOptions {
+  readonly config?: string;
+  /** Separated by commas; takes the place of the setting. */
+  readonly roles?: string;
+}
+
 /**
  * Resolves with the exit code once stopped: 0 after a clean stop, 1 when a second signal cut it
  * short or the service broke.
  */
 export async function serve(
-  path: string | undefined,
+  { config: path, roles }: ServeOptions,
   { stdout, stderr }: CliStreams,
 ): Promise<number> {
-  const environment = processEnvironment();
+  const own = processEnvironment();
+  const environment = roles === undefined ? own : { ...own, PW_ROLES: roles };
   const config = readConfig(path === undefined ? { environment } : { path, environment });
   const telemetry = createTelemetry({ level: config.logLevel, processMetrics: true });
   const service = await startService({ config, clock: realClock, telemetry, stdout });

@@ -1,23 +1,19 @@
 /** @module One whole service in one process: data directory, pipeline, HTTP doors and API. */
 
-import { chmodSync, closeSync, mkdirSync, openSync } from "node:fs";
-import { join } from "node:path";
 import fastify, { type FastifyInstance } from "fastify";
 import { registerApi } from "../api/api.ts";
 import type { BusTrouble } from "../bus/bus.ts";
-import { openEmbeddedBus } from "../bus/embedded.ts";
-import { retentionOf } from "../bus/retention.ts";
-import { type Clock, minuteMs, secondMs } from "../clock.ts";
+import { type Clock, secondMs } from "../clock.ts";
 import { collectors } from "../collector/collectors.ts";
 import { registerDoors } from "../collector/receiver.ts";
-import type { Config } from "../config/config.ts";
+import { type Config, roles } from "../config/config.ts";
 import { problemLine, ServiceError, shown } from "../error.ts";
 import { isLoopback } from "../loopback.ts";
 import { Pipeline } from "../pipeline/pipeline.ts";
 import { createSinks } from "../sink/sinks.ts";
-import { openEmbeddedState } from "../state/embedded.ts";
-import { openEmbeddedStore } from "../store/embedded.ts";
+import type { Store } from "../store/store.ts";
 import type { Telemetry } from "../telemetry.ts";
+import { errorCode, openBacking } from "./backing.ts";
 import { loadRules } from "./rules-loading.ts";
 
 export interface ServiceSettings {
@@ -44,6 +40,7 @@ export interface Service {
 export async function startService(settings: ServiceSettings): Promise<Service> {
   const { config, clock, telemetry, stdout } = settings;
   refuseOpenDoors(config);
+  refusePartOfOne(config);
   const { ruleset, problems, lists } = loadRules(config);
   for (const problem of problems) telemetry.log.warn(problemLine(problem));
   if (ruleset.byId.size === 0) {
@@ -53,37 +50,27 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
   }
   const closers: (() => Promise<void> | void)[] = [];
   try {
-    makeDataDir(config.dataDir);
-    const statePath = join(config.dataDir, "state.db");
-    const busPath = join(config.dataDir, "bus.db");
-    for (const path of [busPath, statePath]) keepPrivate(path, telemetry);
-    const trouble = new Trouble(telemetry);
-    const { fileBytesMax } = config.bus;
-    const bus = await openEmbeddedBus({
-      ...{ path: busPath, clock, retention: retentionOf(config.bus) },
-      ...(fileBytesMax === undefined ? {} : { fileBytesMax }),
+    const trouble = new Trouble(telemetry, config.bus.kafka.brokers === undefined);
+    const backing = await openBacking({
+      ...{ config, clock, telemetry },
       onTrouble: (heard) => trouble.hear(heard),
-      onSwept: (swept) => telemetry.log.debug(swept, "retention has swept"),
+      closing: (close) => closers.push(close),
     });
-    closers.push(() => bus.close());
-    const states = openEmbeddedState({ path: statePath });
-    closers.push(() => states.close());
-    const store = openEmbeddedStore({ path: statePath });
-    closers.push(() => store.close());
-    const sinks = createSinks(config.sinks, { stdout, clock, ...linksOf(config) });
+    const notifies = config.roles.includes("notify");
+    const sinks = notifies ? createSinks(config.sinks, { stdout, clock, ...linksOf(config) }) : [];
     const pipeline = new Pipeline({
-      ...{ bus, states, store, sinks, ruleset, clock, telemetry },
+      ...{ ...backing, sinks, ruleset, clock, telemetry },
+      roles: config.roles,
       enrichment: config.enrichment,
       lineage: { ...config.lineage, cacheHosts: lists.get("cache_hosts") ?? [] },
-      pageAgeMaxMs: config.pageAgeMaxMs,
-      latenessMs: 15 * minuteMs,
+      time: config.time,
     });
     await pipeline.start();
     closers.push(() => pipeline.stop());
-    const app = await openHttp({ ...settings, pipeline, store, trouble });
+    const app = await openHttp({ ...settings, pipeline, store: backing.store, trouble });
     closers.push(() => app.close());
     const url = await listen(app, config.listen);
-    telemetry.log.info({ url, rules: ruleset.byId.size }, "listening");
+    telemetry.log.info({ url, rules: ruleset.byId.size, roles: config.roles }, "listening");
     const { broken } = trouble;
     return { url, ruleCount: ruleset.byId.size, broken, stop: () => closeAll(closers) };
   } catch (error) {
@@ -102,30 +89,6 @@ function linksOf({ consoleUrl, listen }: Config): { readonly consoleUrl?: string
   return listen.port === 0 ? {} : { consoleUrl: `http://${host}:${listen.port}` };
 }
 
-function makeDataDir(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    const found = `${shown(path)}: ${errorCode(error)}`;
-    const expected = "a directory that can be written";
-    throw new ServiceError({ code: "config-invalid", place: "dataDir", expected, found });
-  }
-}
-
-/**
- * Raw records hold secrets. SQLite gives its side files the mode of the database, so that one is
- * made first, and one that is there is closed to others.
- */
-function keepPrivate(path: string, telemetry: Telemetry): void {
-  try {
-    closeSync(openSync(path, "a", 0o600));
-    chmodSync(path, 0o600);
-  } catch (error) {
-    // Of another owner: whoever set it up so may have a reason, and opening it says what is wrong.
-    telemetry.log.warn({ path, error: errorCode(error) }, "a file could not be made private");
-  }
-}
-
 async function listen(app: FastifyInstance, { host, port }: Config["listen"]): Promise<string> {
   try {
     return await app.listen({ host, port });
@@ -134,10 +97,6 @@ async function listen(app: FastifyInstance, { host, port }: Config["listen"]): P
     const expected = "an address and port that are free";
     throw new ServiceError({ code: "config-invalid", place: "listen", expected, found });
   }
-}
-
-function errorCode(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? shown(String(error));
 }
 
 /**
@@ -158,7 +117,7 @@ async function closeAll(closers: (() => Promise<void> | void)[]): Promise<void> 
 
 interface HttpParts extends ServiceSettings {
   readonly pipeline: Pipeline;
-  readonly store: Parameters<typeof registerApi>[1]["store"];
+  readonly store: Store;
   readonly trouble: Trouble;
 }
 
@@ -191,28 +150,35 @@ async function openHttp({
       .type("application/problem+json")
       .send(JSON.stringify({ title, status }));
   });
-  const accept: Pipeline["accept"] = (...given) => pipeline.accept(...given);
-  await registerDoors(app, { config: config.doors, clock, telemetry, collectors, accept });
+  if (config.roles.includes("collect")) {
+    const accept: Pipeline["accept"] = (...given) => pipeline.accept(...given);
+    await registerDoors(app, { config: config.doors, clock, telemetry, collectors, accept });
+  }
+  const { deadLetters } = pipeline;
+  const deliveriesOf: Pipeline["deliveriesOf"] = (incidentId) => pipeline.deliveriesOf(incidentId);
   await registerApi(app, {
-    ...{ config: config.api, store, telemetry },
+    ...{ config: config.api, telemetry },
     unready: () => (stopping ? ["stopping"] : trouble.reasons()),
-    backlog: () => pipeline.backlog(),
-    deliveriesOf: (incidentId) => pipeline.deliveriesOf(incidentId),
-    deadLetters: pipeline.deadLetters,
+    backlog: async () => pipeline.backlog(),
+    ...(config.roles.includes("api") ? { documents: { store, deliveriesOf, deadLetters } } : {}),
   });
   return app;
 }
 
 /** Without credentials the service answers to this machine alone. */
-function refuseOpenDoors({ listen, doors, api }: Config): void {
+function refuseOpenDoors({ listen, doors, api, roles }: Config): void {
   if (isLoopback(listen.host)) return;
-  const open = [
+  const ofDoors: [string, readonly string[]][] = [
     ["doors.falcoTokens", doors.falcoTokens],
     ["doors.githubAuditTokens", doors.githubAuditTokens],
     ["doors.egressTokens", doors.egressTokens],
     ["doors.trivyTokens", doors.trivyTokens],
     ["doors.registryTokens", doors.registryTokens],
-    ["api.tokens", api.tokens],
+  ];
+  const open = [
+    ...(roles.includes("collect") ? ofDoors : []),
+    // Health and metrics too are told to those who have a token alone.
+    ["api.tokens", api.tokens] as const,
   ].find(([, tokens]) => tokens?.length === 0);
   if (open === undefined) return;
   throw new ServiceError({
@@ -220,6 +186,18 @@ function refuseOpenDoors({ listen, doors, api }: Config): void {
     place: `listen.host ${listen.host}`,
     expected: "credentials for every door and the API when listening beyond loopback",
     found: `no ${String(open[0])}`,
+  });
+}
+
+/** A bus in files is open in one process: what that one leaves out, nobody does. */
+function refusePartOfOne({ roles: own, bus }: Config): void {
+  const missing = roles.filter((role) => !own.includes(role));
+  if (bus.kafka.brokers !== undefined || missing.length === 0) return;
+  throw new ServiceError({
+    code: "config-invalid",
+    place: "roles",
+    expected: `all of ${roles.join(", ")} where bus.kafka.brokers is absent`,
+    found: `no ${missing.join(", ")}`,
   });
 }
 
@@ -232,11 +210,14 @@ class Trouble {
   readonly #standing = new Set<string>();
   /** The latest loss by place, told until the restart: who asks must not take it from others. */
   readonly #losses = new Map<string, string>();
+  /** A bus in files that has failed does not come back; brokers do. */
+  readonly #fatal: boolean;
   readonly #break: (reason: string) => void;
   readonly broken: Promise<string>;
 
-  constructor(telemetry: Telemetry) {
+  constructor(telemetry: Telemetry, fatal: boolean) {
     this.#telemetry = telemetry;
+    this.#fatal = fatal;
     const { promise, resolve } = Promise.withResolvers<string>();
     this.broken = promise;
     this.#break = resolve;
@@ -254,7 +235,7 @@ class Trouble {
     this.#telemetry.log.error({ place, reason, retryAfterMs }, "records could not be handled");
     if (retryAfterMs === undefined) this.#standing.add(`${place} stands still: ${reason}`);
     const code = error instanceof ServiceError ? error.problem.code : undefined;
-    if (code === "bus-unavailable") this.#break(reason);
+    if (this.#fatal && code === "bus-unavailable") this.#break(reason);
   }
 
   reasons(): readonly string[] {

@@ -18,6 +18,8 @@ export interface Delivery {
    * The rest of the door's path, for feeds that put facts there (Harden-Runner: owner/repo/run).
    */
   readonly path?: string;
+  /** A recording: `receivedAt` is not when the feed told, so stamps are not held against it. */
+  readonly recorded?: boolean;
 }
 
 /** A record that could not become an event: why, and its bytes for the dead letters. */

@@ -1,6 +1,6 @@
 /** @module Falco's output fields under their ECS names (docs/fields.md). */
 
-import { type FieldSet, isRecord, textAt, valueAt } from "../event/fields.ts";
+import { type FieldSet, isRecord, type OpenRecord, textAt, valueAt } from "../event/fields.ts";
 import type { FalcoOrigin } from "./falco-logsource.ts";
 
 /** Falco's name, ours, and what ours holds when it is not plain text. Earlier rows win. */
@@ -114,23 +114,43 @@ function setSocket(fields: FieldSet, output: unknown): void {
     .set("destination.port", Number(serverPort));
 }
 
-/**
- * From the parent's parent outward. falcosidekick may have rewritten `proc.aname[2]` to
- * `proc.aname_2`.
- */
-function setAncestors(fields: FieldSet, output: unknown): void {
-  const lists: readonly (readonly [falco: string, ours: string])[] = [
-    ["proc.aname", "pipewarden.process.ancestors"],
-    ["proc.aexepath", "pipewarden.process.ancestor_executables"],
-    ["proc.acmdline", "pipewarden.process.ancestor_command_lines"],
-  ];
-  for (const [falco, ours] of lists) {
-    const chain: string[] = [];
-    for (let level = 2; level <= 32; level++) {
-      const name =
-        presentText(output, `${falco}[${level}]`) ?? presentText(output, `${falco}_${level}`);
-      if (name !== undefined) chain.push(name);
-    }
+const ancestorLists: readonly (readonly [falco: string, ours: string])[] = [
+  ["proc.aname", "pipewarden.process.ancestors"],
+  ["proc.aexepath", "pipewarden.process.ancestor_executables"],
+  ["proc.acmdline", "pipewarden.process.ancestor_command_lines"],
+];
+const levelMax = 32;
+
+interface AncestorPlace {
+  readonly list: number;
+  readonly level: number;
+  readonly rewritten: boolean;
+}
+
+/** `proc.aname[2]`, which falcosidekick may have rewritten to `proc.aname_2`, and so on. */
+const ancestorPlaces: ReadonlyMap<string, AncestorPlace> = new Map(
+  ancestorLists.flatMap(([falco], list) => {
+    const levels = Array.from({ length: levelMax - 1 }, (_, index) => index + 2);
+    return levels.flatMap((level): [string, AncestorPlace][] => [
+      [`${falco}[${level}]`, { list, level, rewritten: false }],
+      [`${falco}_${level}`, { list, level, rewritten: true }],
+    ]);
+  }),
+);
+
+/** From the parent's parent outward. */
+function setAncestors(fields: FieldSet, output: OpenRecord): void {
+  const chains: string[][] = ancestorLists.map(() => []);
+  for (const key of Object.keys(output)) {
+    const place = ancestorPlaces.get(key);
+    const chain = place === undefined ? undefined : chains[place.list];
+    if (place === undefined || chain === undefined) continue;
+    const name = presentText(output, key);
+    if (name === undefined || (place.rewritten && chain[place.level] !== undefined)) continue;
+    chain[place.level] = name;
+  }
+  for (const [list, [, ours]] of ancestorLists.entries()) {
+    const chain = chains[list]?.filter((name) => name !== undefined) ?? [];
     if (chain.length > 0) fields.set(ours, chain);
   }
 }

@@ -3,13 +3,14 @@
  * Intake.
  */
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type Problem, shown } from "../error.ts";
-import type { Event, Feed, FieldScalar, FieldValue } from "../event/event.ts";
+import { type Event, type Feed, fieldOf } from "../event/event.ts";
 import { listMax } from "../event/fields.ts";
 import type { Collector, Delivery, Intake, Rejection } from "./collector.ts";
 import { itemTexts, parseScanned } from "./json.ts";
 import { type Piece, splitRecords } from "./lines.ts";
+import { withPastFlag } from "./time.ts";
 
 /**
  * More records than this in one delivery are refused as one: `[1,1,1,…]` must not cost a thousand
@@ -79,7 +80,10 @@ export function readBody(
     else readPiece(piece, { delivery, reader, total });
   }
   if (rest !== undefined) total.add(tooMany(rest, delivery));
-  return total.intake();
+  const intake = total.intake();
+  // A recording tells nothing of how late its events came.
+  if (delivery.recorded === true) return intake;
+  return { ...intake, events: intake.events.map(withPastFlag) };
 }
 
 interface Reading {
@@ -169,35 +173,15 @@ export function taken(events: readonly Event[]): Intake {
   return { records: 1, events: events.map(bounded), rejections: [], skipped: 0 };
 }
 
-/** Longer values are cut: one must not make an event that no stage can carry. */
-export const valueLengthMax = 65_536;
+/** A longer raw text is cut, and named like a field in `pipewarden.truncated`. */
 export const rawLengthMax = 4 * 1024 * 1024;
 
-/** The event with long texts cut, and their names in `pipewarden.truncated`; `raw` is one. */
 function bounded(event: Event): Event {
-  const cut = Object.entries(event.fields).flatMap(([name, value]) => {
-    const short = shortened(value);
-    return short === value ? [] : [[name, short] as const];
-  });
-  const rawFits = event.raw.length <= rawLengthMax;
-  if (cut.length === 0 && rawFits) return event;
-  const names = [...cut.map(([name]) => name), ...(rawFits ? [] : ["raw"])].slice(0, listMax);
-  // Names are dotted and begin with ours, so none of them is `__proto__`.
-  const fields = { ...event.fields, ...Object.fromEntries(cut), "pipewarden.truncated": names };
-  return { ...event, fields, raw: rawFits ? event.raw : start(event.raw, rawLengthMax) };
-}
-
-/** The same value when nothing in it is too long. */
-function shortened(value: FieldValue): FieldValue {
-  if (typeof value === "string") return value.length > valueLengthMax ? start(value) : value;
-  if (typeof value !== "object" || value === null) return value;
-  const tooLong = (item: FieldScalar) => typeof item === "string" && item.length > valueLengthMax;
-  if (!value.some(tooLong)) return value;
-  return value.map((item) => (typeof item === "string" && tooLong(item) ? start(item) : item));
-}
-
-function start(text: string, lengthMax = valueLengthMax): string {
-  return text.slice(0, lengthMax).toWellFormed();
+  if (event.raw.length <= rawLengthMax) return event;
+  const cut = fieldOf(event.fields, "pipewarden.truncated");
+  const names = [...(Array.isArray(cut) ? cut : []), "raw"].slice(0, listMax);
+  const raw = event.raw.slice(0, rawLengthMax).toWellFormed();
+  return { ...event, fields: { ...event.fields, "pipewarden.truncated": names }, raw };
 }
 
 /** One record became a rejection. */
@@ -241,6 +225,5 @@ function describe(value: unknown): string {
 
 /** 128 bits of SHA-256 over the parts, which cannot run into each other. */
 export function idOf(feed: Feed, parts: readonly unknown[]): string {
-  const hash = createHash("sha256").update(JSON.stringify(parts)).digest("hex");
-  return `${feed}:${hash.slice(0, 32)}`;
+  return `${feed}:${hash("sha256", JSON.stringify(parts), "hex").slice(0, 32)}`;
 }

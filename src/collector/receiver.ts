@@ -7,7 +7,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type Static, Type } from "typebox";
 import type { Clock } from "../clock.ts";
 import type { Problem } from "../error.ts";
-import type { Feed } from "../event/event.ts";
+import { type Event, type Feed, fieldOf } from "../event/event.ts";
 import { asksLoopback, isFromOtherSite } from "../loopback.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { acceptWhatFits } from "./acceptance.ts";
@@ -253,6 +253,11 @@ function partsOf(
 function count(telemetry: Telemetry, feed: Feed, { events, rejections }: Intake): void {
   const occurredAt = events.reduce((latest, event) => Math.max(latest, event.occurredAt), 0);
   telemetry.emit.eventsAccepted({ feed, count: events.length, occurredAt });
+  for (const skew of ["future", "past"] as const) {
+    const isSkewed = ({ fields }: Event) => fieldOf(fields, "pipewarden.clock.skew") === skew;
+    const skewed = events.filter(isSkewed).length;
+    if (skewed > 0) telemetry.emit.stampsSkewed({ feed, skew, count: skewed });
+  }
   for (const { problem } of rejections) {
     telemetry.emit.recordsRejected({ feed, code: problem.code, count: 1 });
   }

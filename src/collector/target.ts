@@ -3,7 +3,7 @@
  * address.
  */
 
-import { isIPv6 } from "node:net";
+import { isIPv4, isIPv6 } from "node:net";
 
 export interface Target {
   /** As named, without brackets, in lower case, without a last dot. */
@@ -51,8 +51,8 @@ export function authorityTarget(text: string): Target {
   const named = text.slice(text.lastIndexOf("@") + 1);
   const bracketed = /^\[([^\]]*)\](?::(\d{1,5}))?$/.exec(named);
   if (bracketed !== null) return hostTarget(bracketed[1] ?? "", bracketed[2]);
-  if (isIPv6(named)) return hostTarget(named, undefined);
   const colon = named.lastIndexOf(":");
+  if (named.indexOf(":") !== colon && isIPv6(named)) return hostTarget(named, undefined);
   const port = /^:\d{1,5}$/.test(named.slice(colon)) ? named.slice(colon + 1) : undefined;
   return hostTarget(port === undefined ? named : named.slice(0, colon), port);
 }
@@ -75,7 +75,11 @@ function hostTarget(hostText: string, portText: string | undefined): Target {
  * last filling the bytes left.
  */
 export function addressOf(host: string): string | undefined {
-  if (isIPv6(host)) return host.split("%", 1)[0];
+  if (host.includes(":")) return isIPv6(host) ? host.split("%", 1)[0] : undefined;
+  // Each number begins with a digit, so a name is told from an address by its first character.
+  const first = host.charCodeAt(0);
+  if (!(first >= 0x30 && first <= 0x39)) return undefined;
+  if (isIPv4(host)) return host;
   const parts = host.split(".");
   if (parts.length > 4) return undefined;
   const numbers = parts.map(partOf);

@@ -10,6 +10,7 @@ import Value from "typebox/value";
 import { ApiConfig } from "../api/api.ts";
 import { BusConfig } from "../bus/retention.ts";
 import { DoorsConfig } from "../collector/receiver.ts";
+import { TimeConfig } from "../correlation/correlation.ts";
 import { EnrichmentConfig } from "../enrichment/enrichment.ts";
 import { ServiceError, shown } from "../error.ts";
 import { LineageConfig } from "../lineage/lineage.ts";
@@ -18,12 +19,23 @@ import { readYaml } from "../yaml.ts";
 import { applyEnvironment, type Environment } from "./environment.ts";
 import { configProblems } from "./problems.ts";
 
+/** Parts of the journey that a process may take on. */
+export const roles = ["collect", "detect", "correlate", "notify", "api"] as const;
+export type Role = (typeof roles)[number];
+
 export const Config = Type.Object(
   {
     dataDir: Type.String({
       default: "data",
       minLength: 1,
       description: "Directory of bus.db and state.db: the whole single-machine installation.",
+    }),
+    roles: Type.Array(Type.Enum([...roles]), {
+      default: [...roles],
+      minItems: 1,
+      uniqueItems: true,
+      description:
+        "What this process does: all of it on one machine, or on Kafka a part of it on each of many.",
     }),
     listen: Type.Object(
       {
@@ -58,17 +70,12 @@ export const Config = Type.Object(
       default: "info",
       description: "From which level on the log on stderr tells what happens.",
     }),
-    pageAgeMaxMs: Type.Integer({
-      default: 24 * 3_600_000,
-      minimum: 0,
-      description:
-        "An event older than this when it is matched opens an incident but wakes nobody.",
-    }),
     doors: DoorsConfig,
     bus: BusConfig,
     api: ApiConfig,
     enrichment: EnrichmentConfig,
     lineage: LineageConfig,
+    time: TimeConfig,
     sinks: SinksConfig,
   },
   { additionalProperties: false },
@@ -132,7 +139,7 @@ function readSettings(path: string): Record<string, unknown> {
  */
 function withDefaults(settings: Record<string, unknown>): unknown {
   const given = Object.entries(settings).filter(([, value]) => value !== null);
-  const sections = { doors: {}, bus: {}, api: {}, enrichment: {}, lineage: {} };
+  const sections = { doors: {}, bus: {}, api: {}, enrichment: {}, lineage: {}, time: {} };
   const whole = structuredClone({ ...sections, ...Object.fromEntries(given) });
   try {
     return Value.Default(Config, whole);

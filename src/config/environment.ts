@@ -35,7 +35,9 @@ export function applyEnvironment(
   const variables = new Map<string, string>();
   for (const [variable, text] of Object.entries(environment)) {
     if (!variable.startsWith(prefix) || text === undefined) continue;
-    const fromFile = variable.endsWith(fileSuffix);
+    // A setting whose own name ends so (`tokenFile`) is that setting.
+    const ownName = schemasAt(schema, settingPath(variable.slice(prefix.length))).length > 0;
+    const fromFile = variable.endsWith(fileSuffix) && !ownName;
     const path = settingPath(
       variable.slice(prefix.length, fromFile ? -fileSuffix.length : undefined),
     );

@@ -4,7 +4,8 @@
  *
  * Such a window opens with the first entry after the one before it and spans [open, open +
  * timespan]. It is judged once the watermark has passed its end. A late entry in a closed window
- * has it judged again; one between two closed windows gets a window of its own, up to the next one.
+ * has it judged again while all of it is kept; one between two closed windows gets a window of its
+ * own, up to the next one.
  */
 
 import type { EpochMs } from "../clock.ts";
@@ -71,7 +72,8 @@ export class Closing {
     return window;
   }
 
-  holds({ from, to }: ClosedWindow): boolean {
+  holds({ from, to, partial }: ClosedWindow): boolean {
+    if (partial === true) return false;
     return this.#aggregate.holds(this.#aggregate.measure(this.#entries, from, to));
   }
 
@@ -80,11 +82,17 @@ export class Closing {
     return this.#closed.find(({ from, to }) => from <= stamp && stamp <= to);
   }
 
-  /** Forgets the windows that ended before a time. */
-  trim(horizon: EpochMs): void {
-    if (this.#closed.some(({ to }) => to < horizon)) {
-      this.#closed = this.#closed.filter(({ to }) => to >= horizon);
-    }
+  /**
+   * Forgets the windows that ended before the horizon. One that began no later than the newest
+   * entry that is gone can no longer be judged, but is remembered: a late entry in it must not
+   * open another.
+   */
+  trim(horizon: EpochMs, newestGoneAt: EpochMs = Number.NEGATIVE_INFINITY): void {
+    const [oldest] = this.#closed;
+    if (oldest === undefined || (oldest.to >= horizon && oldest.from > newestGoneAt)) return;
+    this.#closed = this.#closed
+      .filter(({ to }) => to >= horizon)
+      .map((window) => (window.from <= newestGoneAt ? { ...window, partial: true } : window));
   }
 
   #opener(): Entry | undefined {

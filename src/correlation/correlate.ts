@@ -163,7 +163,7 @@ class Windows implements WindowedCorrelation {
     if (known !== undefined) return this.#again(state, groupKey, { known, match });
     if (match.occurredAt + settings.keepMs < this.#watermark) return this.#late(correlation);
     const held = this.#groupState(state, groupKey, group);
-    if (held.window.isBelowFloor(match.occurredAt)) return this.#late(correlation);
+    if (held.window.isGone(match.occurredAt)) return this.#late(correlation);
     const { field } = rule.condition;
     const values =
       field === undefined ? undefined : valuesOf(this.#ruleset, { rule, match, name: field });
@@ -190,8 +190,8 @@ class Windows implements WindowedCorrelation {
       const count = held.window.expire(watermark);
       expired.set(due.correlation, (expired.get(due.correlation) ?? 0) + count);
       held.dueAt = Number.NaN;
-      if (held.window.size > 0) this.#schedule(due, held);
-      else this.#forget(state, due.groupKey);
+      if (held.window.isOver) this.#forget(state, due.groupKey);
+      else this.#schedule(due, held);
     }
     for (const [correlation, count] of expired) {
       if (count > 0) this.#onEvicted({ correlation, reason: "expired", count });

@@ -2,6 +2,9 @@
 
 import { createCorrelation } from "./correlate.ts";
 import { createRouter } from "./group-key.ts";
+import { createProgress } from "./progress.ts";
+import { latenessOf, pageAgeMaxOf, TimeConfig } from "./time-config.ts";
+import { createWatermarks } from "./watermarks.ts";
 
 export type {
   CorrelatedMatch,
@@ -11,4 +14,14 @@ export type {
   WindowedCorrelation,
 } from "./correlate.ts";
 export type { RoutedMatch, Router } from "./group-key.ts";
-export { createCorrelation, createRouter };
+export type { Progress, ProgressSettings } from "./progress.ts";
+export type { Watermarks, WatermarksSettings } from "./watermarks.ts";
+export {
+  createCorrelation,
+  createProgress,
+  createRouter,
+  createWatermarks,
+  latenessOf,
+  pageAgeMaxOf,
+  TimeConfig,
+};

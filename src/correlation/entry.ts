@@ -39,6 +39,8 @@ export interface Segment {
 export interface ClosedWindow extends Segment {
   /** The match that opened it: part of its result's id. */
   readonly anchor: string;
+  /** Some of its entries are no longer kept: what is left of it says nothing. */
+  readonly partial?: boolean;
 }
 
 /** What is left of an episode whose oldest entries are gone. */

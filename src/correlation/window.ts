@@ -73,19 +73,29 @@ export class GroupWindow {
     return this.#entries.length;
   }
 
+  /** Whether nothing is left that a further match could have to do with. */
+  get isOver(): boolean {
+    return this.#entries.length === 0 && (this.#closing?.closed.length ?? 0) === 0;
+  }
+
   get newestAt(): EpochMs {
     return this.#entries.newest?.at ?? Number.NEGATIVE_INFINITY;
   }
 
   /** When, by the watermark, something is next to be done: entries expire or a window is over. */
   due(): EpochMs {
-    const oldest = this.#entries.oldest?.at ?? Number.NEGATIVE_INFINITY;
-    return Math.min(oldest + this.#settings.keepMs, this.#closing?.due() ?? Infinity);
+    const oldest = this.#entries.oldest?.at ?? this.#closing?.closed.at(-1)?.to;
+    const expiry = (oldest ?? Number.NEGATIVE_INFINITY) + this.#settings.keepMs;
+    return Math.min(expiry, this.#closing?.due() ?? Infinity);
   }
 
-  /** Whether an entry of this time would belong to what went because the group was full. */
-  isBelowFloor(at: EpochMs): boolean {
-    return this.#row.floor !== undefined && at < this.#row.floor;
+  /**
+   * Whether an entry of this time would belong to what went because the group was full, or to a
+   * closed window of which a part is gone.
+   */
+  isGone(at: EpochMs): boolean {
+    if (this.#row.floor !== undefined && at < this.#row.floor) return true;
+    return this.#closing?.at(at)?.partial === true;
   }
 
   /**
@@ -148,6 +158,7 @@ export class GroupWindow {
     const horizon = watermark - this.#settings.keepMs;
     const count = this.#entries.firstAt(horizon);
     if (count > 0) this.#drop(count, horizon);
+    else if (this.#entries.length === 0) this.#closing?.trim(horizon);
     return count;
   }
 
@@ -222,9 +233,9 @@ export class GroupWindow {
     }
     this.#full.remove(dropped);
     this.#coverage.trim();
-    this.#closing?.trim(horizon);
+    this.#closing?.trim(horizon, dropped.at(-1)?.at);
     this.#row = { ...this.#row, ...(remainder === undefined ? {} : { remainder }) };
-    if (this.#entries.length > 0) this.#save();
+    if (!this.isOver) this.#save();
   }
 
   #save(): void {

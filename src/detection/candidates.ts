@@ -20,16 +20,20 @@ const logsourcesMax = 1_000;
  * each time.
  */
 export function candidatesByLogsource(rules: readonly CompiledRule[]): Candidates {
-  const known = new Map<string, readonly CompiledRule[]>();
+  type Key = string | undefined;
+  const known = new Map<Key, Map<Key, Map<Key, readonly CompiledRule[]>>>();
+  let count = 0;
   return (logsource) => {
-    const { product = "", category = "", service = "" } = logsource;
-    const key = `${product}|${category}|${service}`;
-    const cached = known.get(key);
+    const { product, category, service } = logsource;
+    const cached = known.get(product)?.get(category)?.get(service);
     if (cached !== undefined) return cached;
     const allowed = rules.filter(({ rule }) => allows(rule.logsource, logsource));
-    // A name with the separator in it could pass for another logsource.
-    const isPlain = key.split("|").length === 3;
-    if (isPlain && known.size < logsourcesMax) known.set(key, allowed);
+    if (count < logsourcesMax) {
+      count += 1;
+      const categories = known.get(product) ?? new Map<Key, Map<Key, readonly CompiledRule[]>>();
+      const services = categories.get(category) ?? new Map<Key, readonly CompiledRule[]>();
+      known.set(product, categories.set(category, services.set(service, allowed)));
+    }
     return allowed;
   };
 }

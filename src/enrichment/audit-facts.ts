@@ -6,14 +6,14 @@
 import { type BuildContext, type Runner, runKey } from "../event/build.ts";
 import { type Event, textOf } from "../event/event.ts";
 import { isRecord, type OpenRecord, valueAt } from "../event/fields.ts";
-import type { BuildFact } from "./build-fact.ts";
+import type { RunFact } from "./build-fact.ts";
 import { countAt, idAt, known, readPayload, textAt, textFrom, textsAt, timeAt } from "./payload.ts";
 
 /**
  * https://docs.github.com/organizations/keeping-your-organization-secure: audit log events,
  * category workflows
  */
-export function auditFacts(event: Event): readonly BuildFact[] {
+export function auditFacts(event: Event): readonly RunFact[] {
   const action = textOf(event.fields, "event.action") ?? "";
   if (!action.startsWith("workflows.")) return [];
   const entry = entryOf(event.raw);
@@ -52,7 +52,7 @@ function repositoryOf(entry: OpenRecord): string | undefined {
   return /^[^/\s#]+\/[^/\s#]+$/.test(name) ? name : undefined;
 }
 
-function runFact(about: Entry, status: NonNullable<BuildFact["status"]>): BuildFact {
+function runFact(about: Entry, status: NonNullable<RunFact["status"]>): RunFact {
   const { event, entry, repository, runId } = about;
   // Only the first attempt is "created"; later ones are re-runs, and "completed" tells the attempt.
   const runAttempt = countAt(entry, "run_attempt") ?? 1;
@@ -80,7 +80,7 @@ function runFact(about: Entry, status: NonNullable<BuildFact["status"]>): BuildF
  * Names the run and the job's name, but neither attempt nor job id: attempt 0 stands for "not
  * told".
  */
-function preparedFact(about: Entry): readonly BuildFact[] {
+function preparedFact(about: Entry): readonly RunFact[] {
   const { event, entry, repository, runId } = about;
   const job = textAt(entry, "job_name");
   if (job === undefined) return [];

@@ -1,13 +1,20 @@
-/** @module BuildFact: one thing a feed said about a run; what the `builds` topic carries. */
+/** @module BuildFact: one thing told about a run or an address; what the `builds` topic carries. */
 
+import { createHash } from "node:crypto";
 import type { EpochMs } from "../clock.ts";
 import type { BuildContext } from "../event/build.ts";
 
 /**
- * One thing a feed said about one run attempt or job. Facts merge by taking the most that is known
- * and the furthest state, so any order and any repetition give the same table.
+ * One thing told that helps to find an event's build. Facts merge, so any order and any repetition
+ * give the same table.
  */
-export interface BuildFact {
+export type BuildFact = RunFact | LeaseFact;
+
+/**
+ * One thing a feed said about one run attempt or job. They merge by taking the most that is known
+ * and the furthest state.
+ */
+export interface RunFact {
   /**
    * The run attempt's `runKey`: the key of the record in the `builds` topic. Where the feed does
    * not tell the attempt it is 0. A pull request is a fact about all runs of its head:
@@ -24,6 +31,18 @@ export interface BuildFact {
   readonly build: Partial<BuildContext> & Pick<BuildContext, "repository" | "runId" | "runAttempt">;
   readonly status?: "queued" | "in_progress" | "completed";
   readonly steps?: readonly BuildStep[];
+  readonly lease?: never;
+}
+
+/** A pod was seen with an address at `occurredAt`. Told once an hour for each pod and address. */
+export interface LeaseFact {
+  /** `lease:` and the address: leases of one address stay in order. */
+  readonly run: string;
+  readonly job?: never;
+  readonly occurredAt: EpochMs;
+  /** The address in its one spelling (`addressKey`), the pod in lower case. */
+  readonly lease: { readonly address: string; readonly pod: string };
+  readonly build?: never;
 }
 
 export interface BuildStep {
@@ -31,4 +50,13 @@ export interface BuildStep {
   readonly name: string;
   readonly startedAt?: EpochMs;
   readonly completedAt?: EpochMs;
+}
+
+/**
+ * `<run>|<job>|<96 bits of hash>`: facts with equal keys are the same fact, so a topic may keep the
+ * last of each key only. The time is part of it: of two tellings the later one outweighs the other.
+ */
+export function factKey(fact: BuildFact): string {
+  const hash = createHash("sha256").update(JSON.stringify(fact)).digest("hex").slice(0, 24);
+  return `${fact.run}|${fact.job ?? ""}|${hash}`;
 }

@@ -4,7 +4,7 @@ import { type Runner, runKey } from "../event/build.ts";
 import { type Event, textOf } from "../event/event.ts";
 import { type OpenRecord, valueAt } from "../event/fields.ts";
 import { auditFacts } from "./audit-facts.ts";
-import type { BuildFact, BuildStep } from "./build-fact.ts";
+import type { BuildStep, RunFact } from "./build-fact.ts";
 import {
   countAt,
   idAt,
@@ -20,7 +20,7 @@ import {
  * The facts in an event of the GitHub feeds; [] for all others and for bodies that name no run.
  * Never throws.
  */
-export function factsOf(event: Event): readonly BuildFact[] {
+export function factsOf(event: Event): readonly RunFact[] {
   if (event.feed === "github-audit") return auditFacts(event);
   if (event.feed !== "github-webhook") return [];
   const kind = webhookKind(event);
@@ -59,7 +59,7 @@ function repositoryOf(payload: OpenRecord): string | undefined {
 }
 
 /** https://docs.github.com/webhooks/webhook-events-and-payloads#workflow_job */
-function jobFact({ event, payload, repository }: Webhook): BuildFact | undefined {
+function jobFact({ event, payload, repository }: Webhook): RunFact | undefined {
   const job = valueAt(payload, "workflow_job") as OpenRecord;
   const jobId = idAt(payload, "workflow_job", "id");
   const runId = idAt(payload, "workflow_job", "run_id");
@@ -80,7 +80,7 @@ function jobFact({ event, payload, repository }: Webhook): BuildFact | undefined
       repository,
       runId,
       runAttempt,
-      ...known<Omit<BuildFact["build"], "repository" | "runId" | "runAttempt">>({
+      ...known<Omit<RunFact["build"], "repository" | "runId" | "runAttempt">>({
         workflow: textAt(job, "workflow_name"),
         runUrl: runUrlOf(payload, runId, runAttempt),
         jobId,
@@ -99,7 +99,7 @@ function jobFact({ event, payload, repository }: Webhook): BuildFact | undefined
 }
 
 /** The action, not the body's `status`: the two may disagree, and the action is the transition. */
-function statusOf(action: string | undefined): NonNullable<BuildFact["status"]> {
+function statusOf(action: string | undefined): NonNullable<RunFact["status"]> {
   if (action === "completed" || action === "in_progress") return action;
   return "queued";
 }
@@ -139,7 +139,7 @@ function stepsOf(job: OpenRecord): readonly BuildStep[] {
 }
 
 /** https://docs.github.com/webhooks/webhook-events-and-payloads#workflow_run */
-function runFact({ event, payload, repository }: Webhook): BuildFact | undefined {
+function runFact({ event, payload, repository }: Webhook): RunFact | undefined {
   const runId = idAt(payload, "workflow_run", "id");
   if (runId === undefined) return undefined;
   const run = valueAt(payload, "workflow_run") as OpenRecord;
@@ -161,7 +161,7 @@ function runFact({ event, payload, repository }: Webhook): BuildFact | undefined
       repository,
       runId,
       runAttempt,
-      ...known<Omit<BuildFact["build"], "repository" | "runId" | "runAttempt">>({
+      ...known<Omit<RunFact["build"], "repository" | "runId" | "runAttempt">>({
         workflow: textAt(run, "name") ?? textAt(payload, "workflow", "name"),
         workflowPath: textAt(run, "path") ?? textAt(payload, "workflow", "path"),
         runNumber: countAt(run, "run_number"),
@@ -211,7 +211,7 @@ function pullRequestOf(payload: OpenRecord): number | undefined {
  * request, so it is found by head commit (or branch) and head repository. `runId` is empty and
  * `run` begins with `pull:`.
  */
-function pullFact({ event, payload, repository }: Webhook): BuildFact | undefined {
+function pullFact({ event, payload, repository }: Webhook): RunFact | undefined {
   const number = countAt(payload, "pull_request", "number");
   const sha = textAt(payload, "pull_request", "head", "sha");
   if (number === undefined || sha === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** @module What a fact changed in the run book: under which keys, and for events of which time. */
+/** @module What a fact changed in the table: under which keys, and for events of which time. */
 
 import type { BuildContext } from "../event/build.ts";
 import { runKey } from "../event/build.ts";
@@ -9,10 +9,18 @@ export interface RunnerSpan extends Span {
   readonly key: string;
 }
 
-/** Collected while one fact is learned. */
+/**
+ * Which events may now have another answer. Collected while one fact is learned; not changed after
+ * that, so every joiner of a process may be given the same object, at any later time.
+ */
 export class Changes {
   readonly keys = new Set<string>();
   readonly spans: RunnerSpan[] = [];
+
+  /** Whether the fact was known already: no joiner needs to hear of it. */
+  get empty(): boolean {
+    return this.keys.size === 0 && this.spans.length === 0;
+  }
 
   noteSpan(key: string, span: Span | undefined): void {
     if (span !== undefined) this.spans.push({ key, ...span });
@@ -28,4 +36,9 @@ export class Changes {
 export function buildKey(build: BuildContext): string {
   const { jobId, job = "" } = build;
   return `build:${runKey(build)}|${jobId === undefined ? `name:${job}` : jobId}`;
+}
+
+/** The key of events that show an address; `address` in its one spelling (`addressKey`). */
+export function addressChangeKey(address: string): string {
+  return `address:${address}`;
 }

@@ -6,14 +6,14 @@
 import type { EpochMs } from "../clock.ts";
 import type { BuildContext, BuildJoin, JoinMethod } from "../event/build.ts";
 import { type Event, textOf } from "../event/event.ts";
-import type { RunnerInventory } from "./inventory.ts";
-import type { Leases } from "./leases.ts";
-import type { Picked } from "./pick.ts";
+import { addressChangeKey } from "./changes.ts";
+import { addressKey } from "./inventory.ts";
+import type { Limits, Picked } from "./pick.ts";
 import { pickAround, pickJob, pickStep } from "./pick.ts";
 import type { RunRecord } from "./records.ts";
-import type { RunBook } from "./run-book.ts";
 import { aroundIn, type Hint, narrowedTo } from "./runner-index.ts";
 import { type PodReading, podReadings, readingFits, readingKey } from "./runner-name.ts";
+import type { TableView } from "./table-view.ts";
 import { type JobView, ownerOf } from "./window.ts";
 
 /** What the join found. Not `settled`: a fact that is still on its way may give another answer. */
@@ -23,15 +23,8 @@ export interface Resolution {
   readonly settled: boolean;
 }
 
-export interface JoinSources {
-  readonly book: RunBook;
-  readonly inventory: RunnerInventory;
-  readonly leases: Leases;
-  readonly slackMs: number;
-  /** How long after its start a job without an end is believed to run. */
-  readonly openJobMs: number;
-  readonly afterJobMs: number;
-}
+/** The shared table, and how far from a job's time its activity may lie. */
+export type JoinSources = TableView & Limits;
 
 /** One way an event points at runners. */
 interface Route {
@@ -57,6 +50,11 @@ export interface Pointers {
    * of runners count only at the event's time.
    */
   readonly keys: readonly string[];
+  /**
+   * The keys of news that would give it more routes: who had its address, or that its host is a
+   * runner; [] when it names a pod.
+   */
+  readonly laterKeys: readonly string[];
 }
 
 export function pointersOf(event: Event, sources: JoinSources): Pointers {
@@ -66,7 +64,21 @@ export function pointersOf(event: Event, sources: JoinSources): Pointers {
   const keys = routes.flatMap((route) => route.readings.map(readingKey));
   if (jobId !== undefined) keys.push(`job:${jobId}`);
   if (runId !== undefined) keys.push(`run:${runId}`);
-  return { routes, keys: keys.length > 1 ? [...new Set(keys)] : keys };
+  return {
+    routes,
+    keys: keys.length > 1 ? [...new Set(keys)] : keys,
+    laterKeys: isGithub(event) ? [] : laterKeysOf(event, sources),
+  };
+}
+
+function laterKeysOf({ join }: Event, { inventory, book }: JoinSources): readonly string[] {
+  const { pod, host, address } = join;
+  if (pod !== undefined) return [];
+  const keys = address === undefined ? [] : [addressChangeKey(addressKey(address))];
+  if (host !== undefined && inventory.runnersOfHost(host).length === 0 && !book.hasRunner(host)) {
+    keys.push(readingKey(exactly(host)));
+  }
+  return keys;
 }
 
 /**

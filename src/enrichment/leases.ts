@@ -1,23 +1,21 @@
 /**
- * @module Which pod had an address when, learned from events that carry both; pod addresses are
- * reused in seconds.
+ * @module Which pod had an address when, learned from facts; pod addresses are reused in seconds.
  */
 
 import type { EpochMs } from "../clock.ts";
-import type { Event } from "../event/event.ts";
 import type { State, StateTable } from "../state/state.ts";
+import type { LeaseFact } from "./build-fact.ts";
 import { addressKey } from "./inventory.ts";
 
-/** A pod was seen with an address from `from` to `to`. */
+/** A pod was seen with an address at `from`, and had it until another pod was seen with it. */
 export interface Lease {
   readonly pod: string;
   readonly from: EpochMs;
-  readonly to: EpochMs;
 }
 
 export interface Leases {
-  /** Takes in what the event says of a pod's address, if anything. */
-  learn(event: Event): void;
+  /** Whether the fact changed anything. */
+  learn(fact: LeaseFact): boolean;
   /**
    * Pods that may have had the address at `time`, the likeliest first; [] when no pod ever had it.
    */
@@ -25,30 +23,31 @@ export interface Leases {
   readonly evicted: number;
 }
 
-const podsPerAddress = 8;
+const leasesPerAddress = 8;
 
-/** Keeps the newest 8 pods of each address and at most `addressesMax` addresses. */
+/**
+ * Keeps the newest 8 leases of each address and at most `addressesMax` addresses. What is kept of
+ * an address is the newest of all that was told, so the order of arrival is irrelevant.
+ */
 export function createLeases(state: State, addressesMax: number): Leases {
   const table: StateTable<readonly Lease[]> = state.table("leases");
   let evicted = 0;
 
   return {
-    learn(event) {
-      const { address, pod } = event.join;
-      if (address === undefined || pod === undefined) return;
-      const key = addressKey(address);
-      const old = table.get(key) ?? [];
-      const merged = mergeLease(old, pod.toLowerCase(), event.occurredAt);
-      if (merged === old) return;
-      table.put(key, merged);
+    learn({ lease: { address, pod }, occurredAt }) {
+      const old = table.get(address) ?? [];
+      const merged = mergeLease(old, { pod, from: occurredAt });
+      if (merged === old) return false;
+      table.put(address, merged);
       if (table.size > addressesMax) evicted += evictOldest(table, addressesMax);
+      return true;
     },
     podsAt(address, time) {
       const leases = table.get(addressKey(address)) ?? [];
-      const before = leases.filter((lease) => lease.from <= time);
-      const after = leases.filter((lease) => lease.from > time);
+      const next = leases.findIndex((lease) => lease.from > time);
       // The pod seen last before the time still had it, unless the next one did already.
-      return [...before.slice(-1), ...after.slice(0, 1)].map((lease) => lease.pod);
+      const around = next < 0 ? leases.slice(-1) : leases.slice(Math.max(0, next - 1), next + 1);
+      return [...new Set(around.map((lease) => lease.pod))];
     },
     get evicted() {
       return evicted;
@@ -56,21 +55,19 @@ export function createLeases(state: State, addressesMax: number): Leases {
   };
 }
 
-/** The least and the greatest time each pod was seen; `leases` itself when nothing changes. */
-function mergeLease(leases: readonly Lease[], pod: string, at: EpochMs): readonly Lease[] {
-  const old = leases.find((lease) => lease.pod === pod);
-  if (old !== undefined && old.from <= at && at <= old.to) return leases;
-  const lease = { pod, from: Math.min(old?.from ?? at, at), to: Math.max(old?.to ?? at, at) };
-  const others = leases.filter((other) => other !== old);
-  return [...others, lease]
+/** The newest of all, in order of time; `leases` itself when nothing changes. */
+function mergeLease(leases: readonly Lease[], lease: Lease): readonly Lease[] {
+  if (leases.some(({ pod, from }) => pod === lease.pod && from === lease.from)) return leases;
+  const merged = [...leases, lease]
     .sort((a, b) => a.from - b.from || (a.pod < b.pod ? -1 : 1))
-    .slice(-podsPerAddress);
+    .slice(-leasesPerAddress);
+  return merged.includes(lease) ? merged : leases;
 }
 
 /** A tenth at once, so that the sort is paid rarely. */
 function evictOldest(table: StateTable<readonly Lease[]>, max: number): number {
   const ages = [...table.entries()].map(([key, leases]): [string, number] => {
-    return [key, leases.reduce((latest, lease) => Math.max(latest, lease.to), 0)];
+    return [key, leases.at(-1)?.from ?? 0];
   });
   ages.sort(([, a], [, b]) => a - b);
   const over = ages.slice(0, Math.max(1, table.size - Math.floor(max * 0.9)));

@@ -2,7 +2,7 @@
 
 import type { EpochMs } from "../clock.ts";
 import type { State, StateTable } from "../state/state.ts";
-import type { BuildFact } from "./build-fact.ts";
+import type { RunFact } from "./build-fact.ts";
 import { type Pull, withEntry } from "./records.ts";
 
 /** What is asked for: the head of a run. */
@@ -17,8 +17,11 @@ export interface Head {
 }
 
 export interface Pulls {
-  /** Takes in a `pull:` fact; answers the keys (`headKeys`) of the runs that may now find it. */
-  learn(fact: BuildFact): readonly string[];
+  /**
+   * Takes in a `pull:` fact; answers the keys (`headKeys`) of the runs that may now find another
+   * pull request than before.
+   */
+  learn(fact: RunFact): readonly string[];
   find(head: Head): Pull | undefined;
   readonly evicted: number;
 }
@@ -32,10 +35,11 @@ export function createPulls(state: State, headsMax: number): Pulls {
   const table: StateTable<readonly Pull[]> = state.table("pulls");
   let evicted = 0;
 
-  function put(key: string, pull: Pull): void {
+  function put(key: string, pull: Pull): boolean {
     const old = table.get(key) ?? [];
     const merged = withEntry(old, pull, pullsPerHead);
     if (merged !== old) table.put(key, merged);
+    return merged !== old;
   }
 
   return {
@@ -52,9 +56,9 @@ export function createPulls(state: State, headsMax: number): Pulls {
       if (ref !== undefined && headRepository !== undefined) {
         keys.push(branchKey(repository, headRepository, ref));
       }
-      for (const key of keys) put(key, pull);
+      const changed = keys.filter((key) => put(key, pull));
       if (table.size > headsMax) evicted += evictOldest(table, headsMax);
-      return keys;
+      return changed;
     },
     find(head) {
       const { repository, sha, ref, headRepository, trigger } = head;

@@ -4,7 +4,7 @@
 
 import type { EpochMs } from "../clock.ts";
 import type { BuildContext, Runner } from "../event/build.ts";
-import type { BuildFact, BuildStep } from "./build-fact.ts";
+import type { BuildStep, RunFact } from "./build-fact.ts";
 import type { Cells } from "./cells.ts";
 
 /** Values that belong to the whole run attempt. */
@@ -130,7 +130,7 @@ export function groupKey(build: { readonly repository: string; readonly runId: s
 }
 
 /** How far a run or job had come when the fact was told. */
-export function rankOf(status: BuildFact["status"]): number {
+export function rankOf(status: RunFact["status"]): number {
   if (status === "completed") return 3;
   if (status === "in_progress") return 2;
   return status === "queued" ? 1 : 0;

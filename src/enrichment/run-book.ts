@@ -5,7 +5,7 @@
 
 import type { BuildContext } from "../event/build.ts";
 import type { State, StateTable } from "../state/state.ts";
-import type { BuildFact } from "./build-fact.ts";
+import type { RunFact } from "./build-fact.ts";
 import { mergeCells, sameValues } from "./cells.ts";
 import { Changes } from "./changes.ts";
 import { GroupIndex } from "./group-index.ts";
@@ -72,7 +72,7 @@ export class RunBook {
   }
 
   /** Merges a fact in; answers what it changed. */
-  learn(fact: BuildFact): Changes {
+  learn(fact: RunFact): Changes {
     const changes = new Changes();
     const { runId, runAttempt } = fact.build;
     if (runId === "") {
@@ -154,7 +154,7 @@ export class RunBook {
   }
 
   /** A pull request that is told late completes the runs of its head. */
-  #learnPull(fact: BuildFact, changes: Changes): void {
+  #learnPull(fact: RunFact, changes: Changes): void {
     const heads = this.#pulls.learn(fact);
     for (const group of new Set(heads.flatMap((head) => this.#index.groupsOfHead(head)))) {
       for (const [key, run] of group.runs) {
@@ -170,7 +170,7 @@ export class RunBook {
   }
 
   /** Whether the run itself changed; `stale` takes the keys of the records whose views did. */
-  #learnRun(fact: BuildFact, stale: Set<string>): boolean {
+  #learnRun(fact: RunFact, stale: Set<string>): boolean {
     const { build, occurredAt: at } = fact;
     const old = this.#runs.get(fact.run);
     const ofJob = fact.job !== undefined;
@@ -199,7 +199,7 @@ export class RunBook {
     return changed;
   }
 
-  #learnJob(fact: BuildFact, jobId: string, stale: Set<string>): void {
+  #learnJob(fact: RunFact, jobId: string, stale: Set<string>): void {
     const key = `${fact.run}|${jobId}`;
     const old = this.#jobs.get(key);
     const { steps } = fact;
@@ -219,7 +219,7 @@ export class RunBook {
     for (const record of preparedNaming(group, names)) stale.add(record);
   }
 
-  #learnPrepared(fact: BuildFact, stale: Set<string>): void {
+  #learnPrepared(fact: RunFact, stale: Set<string>): void {
     const { job, runner, secretsPassed, environment, repository, runId } = fact.build;
     if (job === undefined) return;
     const name = groupKey(fact.build);

@@ -5,7 +5,7 @@
 
 import { dayMs, type EpochMs, minuteMs } from "../clock.ts";
 import type { State, StateTable } from "../state/state.ts";
-import type { BuildFact } from "./build-fact.ts";
+import type { RunFact } from "./build-fact.ts";
 
 /** Whether a job's secrets, and its id, may be on their way. */
 export interface Tells {
@@ -25,7 +25,7 @@ export class Told {
     this.#table = state.table("told");
   }
 
-  learn({ build }: BuildFact, now: EpochMs): void {
+  learn({ build }: RunFact, now: EpochMs): void {
     if (build.secretsPassed !== undefined) this.#note("secrets", now);
     if (build.jobId !== undefined) this.#note("jobIds", now);
   }

@@ -1,6 +1,6 @@
 /**
  * @module Events that wait for a fact: parked before detection, released without a build, joined
- * with an answer that could become better, or joined a moment ago.
+ * with an answer that could become better, joined a moment ago, or of an unknown machine.
  */
 
 import type { EpochMs } from "../clock.ts";
@@ -13,8 +13,9 @@ import { WaitingIndex } from "./waiting-index.ts";
 /**
  * Where an event that has gone on is remembered: `released` has no build or one that is not
  * settled, `incomplete` a settled one that could become surer or fuller, `recent` a whole one.
+ * `strangers` show nothing but a host or an address that is not known to be a runner's.
  */
-export type Memory = "released" | "incomplete" | "recent";
+export type Memory = "released" | "incomplete" | "recent" | "strangers";
 
 export interface WaitingSettings {
   readonly state: State;
@@ -24,24 +25,33 @@ export interface WaitingSettings {
   readonly slackMs: number;
 }
 
+/** `…Evicted`: forgotten because a bound was reached. */
 export interface WaitingCounts {
   readonly parked: number;
+  /** Remembered after they went on without a sure build. */
   readonly released: number;
   readonly releasedEvicted: number;
+  /** Remembered after they were joined to a build of which more could be told. */
   readonly incomplete: number;
   readonly incompleteEvicted: number;
+  /** Remembered for a moment after they were joined, for a better job. */
   readonly recent: number;
   readonly recentEvicted: number;
+  /** Remembered for a moment after they went on, for news of whose machine it was. */
+  readonly strangers: number;
+  readonly strangersEvicted: number;
 }
 
 /**
- * Parked, released and incomplete events live in State. Recent ones are in memory only: they cost
- * State nothing, and a restart forgets them. What that can lose is a better job: the runner's next,
- * begun before the event, whose webhook comes after the restart.
+ * Parked, released and incomplete events live in State. Recent ones and strangers are in memory
+ * only: they cost State nothing, and a restart forgets them. What that can lose is a better job:
+ * the runner's next, begun before the event, whose webhook comes after the restart; and the job of
+ * a machine that is told of after the restart only.
  */
 export class Waiting {
   readonly #parked: StateTable<Waiter>;
   readonly #memories: Readonly<Record<Memory, Remembered>>;
+  readonly #everyMemory: readonly Remembered[];
   readonly #max: number;
   readonly #index: WaitingIndex;
   #nextDue: EpochMs | undefined;
@@ -53,7 +63,10 @@ export class Waiting {
     this.#parked = state.table("parked");
     const released = new Remembered(state.table("released"), max);
     const incomplete = new Remembered(state.table("incomplete"), max);
-    this.#memories = { released, incomplete, recent: new Remembered(memoryTable(), max) };
+    const recent = new Remembered(memoryTable(), max);
+    const strangers = new Remembered(memoryTable(), max);
+    this.#memories = { released, incomplete, recent, strangers };
+    this.#everyMemory = Object.values(this.#memories);
     const parked = [...this.#parked.entries()].map(([, waiter]) => waiter);
     for (const { event, keys } of [...released.all(), ...incomplete.all(), ...parked]) {
       this.#index.add(event, keys);
@@ -61,7 +74,7 @@ export class Waiting {
   }
 
   get counts(): WaitingCounts {
-    const { released, incomplete, recent } = this.#memories;
+    const { released, incomplete, recent, strangers } = this.#memories;
     return {
       parked: this.#parked.size,
       released: released.size,
@@ -70,6 +83,8 @@ export class Waiting {
       incompleteEvicted: incomplete.evicted,
       recent: recent.size,
       recentEvicted: recent.evicted,
+      strangers: strangers.size,
+      strangersEvicted: strangers.evicted,
     };
   }
 
@@ -94,8 +109,9 @@ export class Waiting {
   remember(memory: Memory, waiter: Waiter): void {
     const { id } = waiter.event;
     const { released, incomplete } = this.#memories;
-    const since = memory === "recent" ? undefined : (released.get(id) ?? incomplete.get(id));
     const into = this.#memories[memory];
+    const durable = into === released || into === incomplete;
+    const since = durable ? (released.get(id) ?? incomplete.get(id)) : undefined;
     this.forget(id, into);
     this.#index.add(waiter.event, waiter.keys);
     const kept = since === undefined ? waiter : { ...waiter, until: since.until };
@@ -111,22 +127,38 @@ export class Waiting {
       this.#parked.delete(id);
       this.#stale = true;
     }
-    const { released, incomplete, recent } = this.#memories;
-    if (released !== kept) released.delete(id);
-    if (incomplete !== kept) incomplete.delete(id);
-    if (recent !== kept) recent.delete(id);
+    for (const memory of this.#everyMemory) if (memory !== kept) memory.delete(id);
+  }
+
+  /** An event that stays as it is, and is from now on found by these keys. */
+  rekey(waiter: Waiter, keys: readonly string[]): void {
+    const { event } = waiter;
+    if (keys.length === waiter.keys.length && keys.every((key) => waiter.keys.includes(key))) {
+      return;
+    }
+    this.#index.remove(event.id);
+    this.#index.add(event, keys);
+    const rekeyed = { ...waiter, keys };
+    if (this.#parked.get(event.id) !== undefined) this.#parked.put(event.id, rekeyed);
+    else this.#memoryOf(event.id)?.put(rekeyed);
   }
 
   /** Events that may have another answer after these changes, in order of event time. */
   under(changes: Changes): readonly Waiter[] {
-    const { released, incomplete, recent } = this.#memories;
-    return [...this.#index.under(changes)]
-      .flatMap((id): Waiter | readonly [] => {
-        return (
-          this.#parked.get(id) ?? released.get(id) ?? incomplete.get(id) ?? recent.get(id) ?? []
-        );
-      })
+    const ids = this.#index.under(changes);
+    if (ids.size === 0) return [];
+    return [...ids]
+      .flatMap(
+        (id): Waiter | readonly [] => this.#parked.get(id) ?? this.#memoryOf(id)?.get(id) ?? [],
+      )
       .sort((a, b) => byTime(a.event, b.event));
+  }
+
+  /** Every event that waits, in order of event time. */
+  all(): readonly Waiter[] {
+    const parked = [...this.#parked.entries()].map(([, waiter]) => waiter);
+    const remembered = this.#everyMemory.flatMap((memory): Waiter[] => [...memory.all()]);
+    return [...parked, ...remembered].sort((a, b) => byTime(a.event, b.event));
   }
 
   /** Parked events whose wait is over, in order of event time. */
@@ -154,10 +186,13 @@ export class Waiting {
 
   /** Forgets events that have gone on and whose time is over. */
   expire(now: EpochMs): void {
-    const { released, incomplete, recent } = this.#memories;
-    for (const id of released.expire(now)) this.#index.remove(id);
-    for (const id of incomplete.expire(now)) this.#index.remove(id);
-    for (const id of recent.expire(now)) this.#index.remove(id);
+    for (const memory of this.#everyMemory) {
+      for (const id of memory.expire(now)) this.#index.remove(id);
+    }
+  }
+
+  #memoryOf(id: string): Remembered | undefined {
+    return this.#everyMemory.find((memory) => memory.get(id) !== undefined);
   }
 }
 

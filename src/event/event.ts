@@ -79,7 +79,9 @@ export interface Event {
 
 /** The value of one field, or undefined when the event has no such field. `null` is a value. */
 export function fieldOf(fields: Fields, name: string): FieldValue | undefined {
-  return Object.hasOwn(fields, name) ? fields[name] : undefined;
+  const value = fields[name];
+  // Most names asked for are absent, and need no second look.
+  return value === undefined || Object.hasOwn(fields, name) ? value : undefined;
 }
 
 /**

@@ -17,6 +17,11 @@ export const fieldsMax = 2_000;
 export const nameLengthMax = 1_024;
 /** Longer lists are cut; what is cut is counted in `pipewarden.ingest.dropped_items`. */
 export const listMax = 1_000;
+/**
+ * Longer texts are cut and their fields named in `pipewarden.truncated`: one value must not make an
+ * event that no stage can carry.
+ */
+export const valueLengthMax = 65_536;
 
 export function isRecord(value: unknown): value is OpenRecord {
   return typeof value === "object" && value !== null && !Array.isArray(value);
@@ -25,11 +30,13 @@ export function isRecord(value: unknown): value is OpenRecord {
 /** The value at a path of own keys, or undefined. Lists are not entered. */
 export function valueAt(value: unknown, ...path: readonly string[]): unknown {
   let at = value;
-  for (const key of path) {
-    if (!isRecord(at) || !Object.hasOwn(at, key)) return undefined;
-    at = at[key];
-  }
+  for (let index = 0; index < path.length; index++) at = ownValue(at, path[index] ?? "");
   return at;
+}
+
+/** `valueAt` of one step: of all reads of a record most are of its own keys. */
+function ownValue(value: unknown, key: string): unknown {
+  return isRecord(value) && Object.hasOwn(value, key) ? value[key] : undefined;
 }
 
 /**
@@ -74,12 +81,32 @@ function scalarOf(value: unknown): FieldScalar | undefined {
   return undefined;
 }
 
+/** Names that feeds repeat in every record, by prefix and key: to make one anew costs more. */
+const dottedNames = new Map<string, Map<string, string>>();
+/** Beyond so many, and for long ones, names are made each time. */
+const dottedNamesMax = 4_000;
+let dottedCount = 0;
+
+function dotted(prefix: string, key: string): string {
+  const known = dottedNames.get(prefix)?.get(key);
+  if (known !== undefined) return known;
+  const name = `${prefix}.${key}`;
+  if (dottedCount >= dottedNamesMax || name.length > 100) return name;
+  dottedCount += 1;
+  const names = dottedNames.get(prefix);
+  if (names === undefined) dottedNames.set(prefix, new Map([[key, name]]));
+  else names.set(key, name);
+  return name;
+}
+
 /** Collects the fields of one event, within bounds. */
 export class FieldSet {
   readonly #fields: Record<string, FieldValue> = {};
   #count = 0;
   #droppedFields = 0;
   #droppedItems = 0;
+  /** Fields that hold a text that was cut. */
+  readonly #truncated = new Set<string>();
 
   /**
    * Sets one field. Absent, null and empty text set nothing, so that callers need not ask; an empty
@@ -88,12 +115,15 @@ export class FieldSet {
    */
   set(name: string, value: unknown): this {
     if (Array.isArray(value)) {
+      this.#truncated.delete(name);
       const items = value.map(scalarOf).filter((item) => item !== undefined);
-      this.#fields[name] = this.#cut(items);
+      this.#fields[name] = this.#cut(items).map((item) => this.#shortened(name, item));
       return this;
     }
     const scalar = scalarOf(value);
-    if (scalar !== undefined && scalar !== null && scalar !== "") this.#fields[name] = scalar;
+    if (scalar === undefined || scalar === null || scalar === "") return this;
+    this.#truncated.delete(name);
+    this.#fields[name] = this.#shortened(name, scalar);
     return this;
   }
 
@@ -121,6 +151,9 @@ export class FieldSet {
     if (this.#droppedItems > 0) {
       this.#fields["pipewarden.ingest.dropped_items"] = this.#droppedItems;
     }
+    if (this.#truncated.size > 0) {
+      this.#fields["pipewarden.truncated"] = [...this.#truncated].slice(0, listMax);
+    }
     return this.#fields;
   }
 
@@ -135,13 +168,13 @@ export class FieldSet {
       return;
     }
     if (isRecord(value)) {
-      for (const key of Object.keys(value)) this.#walk(`${name}.${key}`, value[key], listed);
+      for (const key of Object.keys(value)) this.#walk(dotted(name, key), value[key], listed);
       return;
     }
     const scalar = scalarOf(value);
     if (scalar === undefined) return;
-    if (listed) this.#append(name, scalar);
-    else this.#put(name, scalar);
+    if (listed) this.#append(name, this.#shortened(name, scalar));
+    else this.#put(name, this.#shortened(name, scalar));
   }
 
   #put(name: string, value: FieldValue): void {
@@ -167,6 +200,12 @@ export class FieldSet {
       // The list was made here and is not shared before `done`.
       (before as FieldScalar[]).push(item);
     }
+  }
+
+  #shortened(name: string, value: FieldScalar): FieldScalar {
+    if (typeof value !== "string" || value.length <= valueLengthMax) return value;
+    this.#truncated.add(name);
+    return value.slice(0, valueLengthMax).toWellFormed();
   }
 
   #cut(items: readonly FieldScalar[]): readonly FieldScalar[] {

@@ -14,16 +14,19 @@ import type { PlaceKey } from "../enrichment/enrichment.ts";
 import { type Problem, ServiceError, shown } from "../error.ts";
 import { decodeEvent, isProblem } from "../event/codec.ts";
 import type { Feed } from "../event/event.ts";
-import type { State, StateStore, StateTable } from "../state/state.ts";
+import type { StateStore, StateTable } from "../state/state.ts";
 import type { Emit, Telemetry } from "../telemetry.ts";
 import {
+  closingRecord,
   type DeadLetter,
   deadLetterRecord,
   eventRecord,
+  isClosing,
   readRecord,
   recordPlace,
 } from "./records.ts";
-import { type Stage, StageRunner } from "./stage.ts";
+import type { Stage } from "./stage.ts";
+import { StageRunner } from "./stage-runner.ts";
 
 /** A letter as the list shows it. */
 export interface OpenLetter {
@@ -89,31 +92,47 @@ export function openDeadLetters(settings: DeadLettersSettings): {
   readonly runner: StageRunner;
   readonly deadLetters: DeadLetters;
 } {
-  const { bus, states, clock, telemetry } = settings;
-  const state = states.open(stageName);
-  const make = () => createDeadLettersStage(settings, state);
-  const runner = new StageRunner({ name: stageName, bus, state, clock, telemetry, make });
-  const commit = (change: () => void) => runner.change(change);
-  return { runner, deadLetters: new Letters({ ...settings, table: tableIn(state), commit }) };
+  let letters: StateTable<OpenLetter> | undefined;
+  const runner = new StageRunner({
+    ...settings,
+    definition: {
+      name: stageName,
+      topics: ["dead-letters"],
+      // Each process that people ask has the whole list.
+      whole: true,
+      open: ({ state }) => {
+        const table = state.table<OpenLetter>("letters");
+        letters = table;
+        return { make: () => createDeadLettersStage(settings, table) };
+      },
+    },
+  });
+  const table = () => letters ?? noLetters;
+  return { runner, deadLetters: new Letters({ ...settings, table }) };
 }
 
-function tableIn(state: State): StateTable<OpenLetter> {
-  return state.table<OpenLetter>("letters");
-}
+/** Before the list is read. */
+const noLetters: Pick<StateTable<OpenLetter>, "get" | "entries"> = new Map<string, OpenLetter>();
 
 /** Writes down each letter. Never fails on one: a letter about a letter would never end. */
-function createDeadLettersStage(settings: DeadLettersSettings, state: State): Stage {
+function createDeadLettersStage(
+  settings: DeadLettersSettings,
+  table: StateTable<OpenLetter>,
+): Stage {
   const { bus, telemetry, lettersMax = lettersMaxDefault } = settings;
   const letGo = (letters: readonly OpenLetter[], reason: string) => {
-    for (const { id } of letters) tableIn(state).delete(id);
+    for (const { id } of letters) table.delete(id);
     telemetry.emit.evicted({ what: stageName, reason, count: letters.length });
   };
   return {
-    topics: ["dead-letters"],
     apply: async (records) => {
-      const table = tableIn(state);
       for (const record of records) {
-        const letter = openLetter(record);
+        const read = readRecord("dead-letters", record);
+        if (isClosing(read)) {
+          table.delete(read.closes);
+          continue;
+        }
+        const letter = openLetter(record, read);
         table.put(letter.id, letter);
       }
       const { kept, gone } = await sorted(bus, table);
@@ -124,8 +143,7 @@ function createDeadLettersStage(settings: DeadLettersSettings, state: State): St
   };
 }
 
-function openLetter(record: BusRecord): OpenLetter {
-  const letter = readRecord("dead-letters", record);
+function openLetter(record: BusRecord, letter: DeadLetter | Problem): OpenLetter {
   const known = isProblem(letter) ? { problem: letter, raw: "" } : letter;
   const { feed } = "feed" in known ? known : {};
   const { code, place, expected, found } = known.problem;
@@ -152,7 +170,7 @@ function placeOf(id: string): { partition: number; offset: number } | undefined 
 /** Latest first; apart from them those whose record retention has let go. */
 async function sorted(
   bus: Bus,
-  table: StateTable<OpenLetter>,
+  table: Pick<StateTable<OpenLetter>, "entries"> | ReadonlyMap<string, OpenLetter>,
 ): Promise<{ readonly kept: OpenLetter[]; readonly gone: OpenLetter[] }> {
   const count = bus.partitions("dead-letters");
   const firsts = await Promise.all(
@@ -176,21 +194,22 @@ function latestFirst(a: Pick<OpenLetter, "at" | "id">, b: Pick<OpenLetter, "at" 
 }
 
 interface LettersParts extends DeadLettersSettings {
-  readonly table: StateTable<OpenLetter>;
-  readonly commit: (change: () => void) => Promise<void>;
+  readonly table: () => Pick<StateTable<OpenLetter>, "get" | "entries">;
 }
 
 class Letters implements DeadLetters {
   readonly #parts: LettersParts;
+  /** Closed on the bus, and not yet in the table. */
+  readonly #closing = new Set<string>();
 
   constructor(parts: LettersParts) {
     this.#parts = parts;
   }
 
   async list(query: { readonly limit: number; readonly cursor?: string }): Promise<LetterPage> {
-    const { bus, table } = this.#parts;
+    const { bus } = this.#parts;
     const after = query.cursor === undefined ? undefined : readCursor(query.cursor);
-    const { kept } = await sorted(bus, table);
+    const { kept } = await sorted(bus, this.#open());
     const rest = after === undefined ? kept : kept.filter((one) => latestFirst(after, one) < 0);
     const items = rest.slice(0, query.limit);
     const last = items.at(-1);
@@ -200,10 +219,10 @@ class Letters implements DeadLetters {
 
   async find(id: string): Promise<WholeLetter | undefined> {
     const record = await this.#record(id);
-    const open = this.#parts.table.get(id);
+    const open = this.#open().get(id);
     if (record === undefined || open === undefined) return undefined;
     const letter = readRecord("dead-letters", record);
-    if (!isProblem(letter)) return { ...letter, ...open };
+    if (!isProblem(letter) && !isClosing(letter)) return { ...letter, ...open };
     return { ...open, raw: Buffer.from(record.value).toString("utf8") };
   }
 
@@ -211,13 +230,13 @@ class Letters implements DeadLetters {
     const record = await this.#record(id);
     if (record === undefined) return undefined;
     const letter = readRecord("dead-letters", record);
+    if (isClosing(letter)) return undefined;
     if (isProblem(letter)) return { kind: "rejected", problems: [letter] };
     const read = await this.#readAgain(letter, record);
     if ("problems" in read) return { kind: "rejected", problems: read.problems };
-    const { bus, table, commit, telemetry } = this.#parts;
-    // Before the mark: a crash between the two reads it twice, and equal ids make that harmless.
-    await bus.append(read.records);
-    await commit(() => table.delete(id));
+    const { bus, telemetry } = this.#parts;
+    await bus.append([...read.records, closingRecord(id)]);
+    this.#closing.add(id);
     const { events, rejected, accepted } = read;
     if (accepted !== undefined) telemetry.emit.eventsAccepted(accepted);
     telemetry.log.info({ id, events, rejected }, "a dead letter was read again");
@@ -225,18 +244,25 @@ class Letters implements DeadLetters {
   }
 
   async drop(id: string): Promise<boolean> {
-    const { table, commit, telemetry } = this.#parts;
-    if (table.get(id) === undefined) return false;
-    await commit(() => table.delete(id));
+    const { bus, telemetry } = this.#parts;
+    if (!this.#open().has(id)) return false;
+    await bus.append([closingRecord(id)]);
+    this.#closing.add(id);
     telemetry.log.info({ id }, "a dead letter was dropped");
     return true;
   }
 
+  #open(): ReadonlyMap<string, OpenLetter> {
+    const open = new Map(this.#parts.table().entries());
+    for (const id of this.#closing) if (!open.delete(id)) this.#closing.delete(id);
+    return open;
+  }
+
   /** The record of an open letter. */
   async #record(id: string): Promise<BusRecord | undefined> {
-    const { bus, table } = this.#parts;
+    const { bus } = this.#parts;
     const place = placeOf(id);
-    if (place === undefined || table.get(id) === undefined) return undefined;
+    if (place === undefined || !this.#open().has(id)) return undefined;
     return bus.find("dead-letters", place.partition, place.offset);
   }
 

@@ -16,6 +16,7 @@ interface KeptRecord {
   readonly topic: Topic;
   readonly key: string;
   readonly text: string;
+  readonly partition?: number;
 }
 
 const digits = 12;
@@ -45,8 +46,8 @@ export class Outgoing {
   /** Takes effect with the caller's commit. */
   keep(records: readonly NewRecord[]): void {
     if (records.length === 0) return;
-    const kept = records.map(({ topic, key, value }): KeptRecord => {
-      return { topic, key, text: Buffer.from(value).toString("utf8") };
+    const kept = records.map(({ value, ...rest }): KeptRecord => {
+      return { ...rest, text: Buffer.from(value).toString("utf8") };
     });
     this.#table.put(String(this.#next++).padStart(digits, "0"), kept);
   }
@@ -84,8 +85,8 @@ export class Outgoing {
   }
 }
 
-function newRecord({ topic, key, text }: KeptRecord): NewRecord {
-  return { topic, key, value: Buffer.from(text) };
+function newRecord({ text, ...rest }: KeptRecord): NewRecord {
+  return { ...rest, value: Buffer.from(text) };
 }
 
 function isTooLarge(error: unknown): boolean {

@@ -1,6 +1,6 @@
 /**
- * @module The whole pipeline wired in order, over any bus and state; starts last to first, drains
- * first to last.
+ * @module The pipeline of one process, or its part of one: the stages of its roles wired in order,
+ * over any bus and state; starts last to first, drains first to last.
  */
 
 import { createAlerts, type Notice } from "../alert/alert.ts";
@@ -8,14 +8,26 @@ import { type Bus, topics } from "../bus/bus.ts";
 import { type Clock, dayMs, hourMs, minuteMs, secondMs } from "../clock.ts";
 import type { Collector, Delivery, Intake } from "../collector/collector.ts";
 import { collectors } from "../collector/collectors.ts";
-import { createCorrelation, createRouter } from "../correlation/correlation.ts";
+import { type Role, roles } from "../config/config.ts";
+import {
+  createCorrelation,
+  createProgress,
+  createRouter,
+  createWatermarks,
+  latenessOf,
+  type Progress,
+  pageAgeMaxOf,
+  type TimeConfig,
+} from "../correlation/correlation.ts";
 import { createDetection, type Ruleset } from "../detection/detection.ts";
 import {
   type BuildTable,
   createBuildTable,
   createInventory,
+  createJoiner,
   createPlaceKey,
   type EnrichmentConfig,
+  type Joiner,
   type PlaceKey,
 } from "../enrichment/enrichment.ts";
 import type { Feed } from "../event/event.ts";
@@ -30,20 +42,27 @@ import { createDelivery, type DeliveryChain, type Sink } from "../sink/sink.ts";
 import type { State, StateStore } from "../state/state.ts";
 import type { Store } from "../store/store.ts";
 import type { Telemetry } from "../telemetry.ts";
+import { SharedBuilds } from "./builds.ts";
 import { type DeadLetters, openDeadLetters } from "./dead-letters.ts";
-import { deadLetterRecord, eventRecord } from "./records.ts";
-import { type Stage, StageRunner } from "./stage.ts";
+import { createDetectStage } from "./detect-stage.ts";
+import { deadLetterRecord, eventRecord, watermarkRecords } from "./records.ts";
+import type { StageDefinition } from "./stage.ts";
+import { StageRunner } from "./stage-runner.ts";
 import {
   createCorrelateStage,
   createDeliverStage,
-  createDetectStage,
   createNotifyStage,
   createStoreStage,
 } from "./stages.ts";
 
 export interface PipelineSettings {
+  /** All of them when absent. */
+  readonly roles?: readonly Role[];
   readonly bus: Bus;
+  /** Where the state of a partition is found by whoever gets it. */
   readonly states: StateStore;
+  /** For what each process keeps to itself; `states` when absent. */
+  readonly ownStates?: StateStore;
   readonly store: Store;
   readonly sinks: readonly Sink[];
   readonly ruleset: Ruleset;
@@ -51,43 +70,61 @@ export interface PipelineSettings {
   readonly telemetry: Telemetry;
   readonly enrichment: EnrichmentConfig;
   readonly lineage: LineageSettings & LineageConfig;
-  /** An event older than this when it is matched wakes nobody. */
-  readonly pageAgeMaxMs: number;
-  /** How much later than its neighbours a match may arrive and still count in its window. */
-  readonly latenessMs: number;
+  /** What a feed tells later than this, in ms, after it occurred wakes nobody. */
+  readonly time: TimeConfig;
   /** What reads a dead letter again; all known ones when absent. */
   readonly collectors?: ReadonlyMap<Feed, Collector>;
 }
 
-/** Every stage of one process. */
+/** How finely time is told: each detect task writes one record so often to each of `matches`. */
+const watermarkStepMs = 10 * secondMs;
+
+/** The stages of one process, by its roles. */
 export class Pipeline {
   readonly #settings: PipelineSettings;
+  /** In the order of the journey. */
   readonly #runners: readonly StageRunner[];
-  readonly #delivery: DeliveryChain;
+  /** One per partition of `pages` that this process has. */
+  readonly #deliveries = new Set<DeliveryChain>();
   readonly #placeKey: PlaceKey;
+  #builds: SharedBuilds | undefined;
   /** What could not be read, to be looked at, read again or dropped. */
   readonly deadLetters: DeadLetters;
 
   constructor(settings: PipelineSettings) {
     this.#settings = settings;
     this.#placeKey = createPlaceKey(settings.enrichment.runners);
-    const deliver = this.#deliver();
-    this.#delivery = deliver.delivery;
-    const letters = openDeadLetters({ collectors, ...settings, placeKey: this.#placeKey });
+    const { ownStates = settings.states } = settings;
+    const letters = openDeadLetters({
+      ...{ collectors, ...settings, states: ownStates, placeKey: this.#placeKey },
+    });
     this.deadLetters = letters.deadLetters;
-    this.#runners = [
-      this.#detect(),
-      this.#correlate(),
-      this.#notify(),
-      deliver.runner,
-      this.#runner("store", () => createStoreStage(settings.store)),
-      letters.runner,
-    ];
+    this.#runners = (settings.roles ?? roles).flatMap((role): readonly StageRunner[] => {
+      switch (role) {
+        case "collect":
+          return [];
+        case "detect":
+          return this.#detect().map((definition) => this.#runner(definition));
+        case "correlate":
+          return [this.#runner(this.#correlate())];
+        case "notify":
+          return [this.#runner(this.#notify()), this.#runner(this.#deliver())];
+        case "api":
+          return [this.#runner(this.#store()), letters.runner];
+        default:
+          return role satisfies never;
+      }
+    });
   }
 
   async start(): Promise<void> {
-    for (const runner of [...this.#runners].reverse()) await runner.start();
-    this.#delivery.start();
+    for (const runner of [...this.#runners].reverse().filter(({ name }) => name !== "detect")) {
+      await runner.start();
+    }
+    // An event that is joined before its build is read would go on without it.
+    await this.#builds?.loaded;
+    await this.#named("builds")?.drained();
+    await this.#named("detect")?.start();
   }
 
   /**
@@ -111,8 +148,9 @@ export class Pipeline {
     telemetry.emit.busAppendSeconds({ seconds: (clock.now() - startedAt) / secondMs });
   }
 
+  /** How far each notice of the incident has come, as far as this process delivers. */
   deliveriesOf(incidentId: string): ReturnType<DeliveryChain["deliveriesOf"]> {
-    return this.#delivery.deliveriesOf(incidentId);
+    return [...this.#deliveries].flatMap((chain) => chain.deliveriesOf(incidentId));
   }
 
   /** Resolves when nothing is left to do for any stage, and no delivery is due. */
@@ -123,15 +161,12 @@ export class Pipeline {
       before = appended;
       for (const runner of this.#runners) await runner.drained();
     }
-    await this.#delivery.idle();
+    for (const chain of this.#deliveries) await chain.idle();
   }
 
-  /** Records that some stage has yet to apply, by stage. */
-  async backlog(): Promise<Readonly<Record<string, number>>> {
-    const counts = this.#runners.map(
-      async (runner) => [runner.name, await runner.backlog()] as const,
-    );
-    return Object.fromEntries(await Promise.all(counts));
+  /** Records that this process has yet to apply, by stage. */
+  backlog(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#runners.map((runner) => [runner.name, runner.backlog()]));
   }
 
   /** Runs what time alone brings about, for a clock moved by hand. */
@@ -140,10 +175,12 @@ export class Pipeline {
   }
 
   async stop(): Promise<void> {
-    // The chain saves what it learned through its runner, so it stops before that one does.
-    for (const runner of this.#runners.slice(0, 3)) await runner.stop();
-    await this.#delivery.stop();
-    for (const runner of this.#runners.slice(3)) await runner.stop();
+    for (const runner of this.#runners) await runner.stop();
+    await Promise.all(this.#settings.sinks.map((sink) => sink.close()));
+  }
+
+  #named(name: string): StageRunner | undefined {
+    return this.#runners.find((runner) => runner.name === name);
   }
 
   /** Records ever appended, over all topics that a stage reads. */
@@ -158,68 +195,120 @@ export class Pipeline {
     return sum;
   }
 
-  /**
-   * The stage must be made over the very State that its runner commits: opening one twice makes
-   * two.
-   */
-  #runner(name: string, make: (state: State) => Stage): StageRunner {
-    const { bus, states, clock, telemetry } = this.#settings;
-    const state = states.open(name);
-    return new StageRunner({ name, bus, state, clock, telemetry, make: () => make(state) });
+  #runner(definition: StageDefinition): StageRunner {
+    const { bus, states, ownStates = states, clock, telemetry } = this.#settings;
+    const kept = definition.whole === true ? ownStates : states;
+    return new StageRunner({ definition, bus, states: kept, clock, telemetry });
   }
 
-  #detect(): StageRunner {
-    const { enrichment, ruleset, lineage, telemetry } = this.#settings;
-    return this.#runner("detect", (state) =>
-      createDetectStage({
-        emit: telemetry.emit,
-        builds: buildTable(state, enrichment),
-        detection: createDetection(ruleset),
-        routes: createRouter(ruleset),
-        lineageFacts: (event) => lineageFacts(event, lineage),
-      }),
-    );
-  }
-
-  #correlate(): StageRunner {
-    const { ruleset, latenessMs, telemetry } = this.#settings;
-    return this.#runner("correlate", (state) =>
-      createCorrelateStage({
-        correlation: createCorrelation({
-          ruleset,
-          state,
-          onEvicted: (fact) => telemetry.emit.evicted({ what: "windows", ...fact }),
-        }),
-        latenessMs,
-      }),
-    );
-  }
-
-  #notify(): StageRunner {
-    const { lineage: config, pageAgeMaxMs, telemetry } = this.#settings;
+  #detect(): readonly StageDefinition[] {
+    const { bus, enrichment, ruleset, lineage, telemetry } = this.#settings;
     const { emit } = telemetry;
-    return this.#runner("notify", (state) => {
-      const lineage = lineageIn(state, config);
-      return createNotifyStage({
-        emit,
-        lineage,
-        alerts: createAlerts({
-          ...{ state, lineage, pageAgeMaxMs },
-          onEvicted: (what, count) => emit.evicted({ what, reason: "bound", count }),
-        }),
-      });
+    const builds = new SharedBuilds({ emit, make: (state) => buildTable(state, enrichment) });
+    this.#builds = builds;
+    const detection = createDetection(ruleset);
+    const routes = createRouter(ruleset);
+    const detect: StageDefinition = {
+      name: "detect",
+      topics: ["events"],
+      open: ({ partition, state, wake }) => {
+        const news = builds.subscribe(wake);
+        const make = () => {
+          const joiner = joinerIn(state, builds.table, enrichment);
+          return createDetectStage({
+            ...{ emit, builds, news, joiner, detection, routes },
+            progress: this.#progress(state),
+            watermarks: (at) => watermarkRecords(bus, { source: partition, at }),
+            lineageFacts: (event) => lineageFacts(event, lineage),
+          });
+        };
+        return { make, stop: async () => news.close() };
+      },
+    };
+    return [builds.definition(), detect];
+  }
+
+  /** An event that waits for its build is late by that much more. */
+  #progress(state: State): Progress {
+    const { time, enrichment } = this.#settings;
+    const lateness = latenessOf(time);
+    return createProgress({
+      state,
+      latenessOf: (feed) => lateness(feed) + enrichment.waitSeconds * secondMs,
+      idleMs: time.idleSeconds * secondMs,
+      stepMs: watermarkStepMs,
     });
   }
 
-  #deliver(): { runner: StageRunner; delivery: DeliveryChain } {
-    const { bus, states, sinks, clock, telemetry } = this.#settings;
-    const name = "deliver";
-    const state = states.open(name);
-    const commit = (change: () => void) => runner.change(change);
-    const delivery = createDelivery({ sinks, state, clock, telemetry, commit });
-    const make = () => createDeliverStage((notice: Notice) => delivery.promise(notice));
-    const runner = new StageRunner({ name, bus, state, clock, telemetry, make });
-    return { runner, delivery };
+  #correlate(): StageDefinition {
+    const { bus, ruleset, telemetry } = this.#settings;
+    return {
+      name: "correlate",
+      topics: ["matches"],
+      open: ({ state }) => ({
+        make: () =>
+          createCorrelateStage({
+            correlation: createCorrelation({
+              ruleset,
+              state,
+              onEvicted: (fact) => telemetry.emit.evicted({ what: "windows", ...fact }),
+            }),
+            watermarks: createWatermarks({ state, sources: bus.partitions("events") }),
+          }),
+      }),
+    };
+  }
+
+  #notify(): StageDefinition {
+    const { lineage: config, time, telemetry } = this.#settings;
+    const { emit } = telemetry;
+    return {
+      name: "notify",
+      topics: ["lineage", "alerts"],
+      open: ({ state }) => ({
+        make: () => {
+          const lineage = lineageIn(state, config);
+          const alerts = createAlerts({
+            ...{ state, lineage, pageAgeMaxOf: pageAgeMaxOf(time) },
+            onEvicted: (what, count) => emit.evicted({ what, reason: "bound", count }),
+          });
+          return createNotifyStage({ emit, lineage, alerts });
+        },
+      }),
+    };
+  }
+
+  #deliver(): StageDefinition {
+    const { sinks, clock, telemetry } = this.#settings;
+    return {
+      name: "deliver",
+      topics: ["pages"],
+      open: ({ state, change }) => {
+        const chain = createDelivery({ sinks, state, clock, telemetry, commit: change });
+        return {
+          make: () => createDeliverStage((notice: Notice) => chain.promise(notice)),
+          start: () => {
+            this.#deliveries.add(chain);
+            chain.start();
+          },
+          stop: async () => {
+            this.#deliveries.delete(chain);
+            await chain.stop();
+          },
+        };
+      },
+    };
+  }
+
+  #store(): StageDefinition {
+    const { store } = this.#settings;
+    // The embedded store is each process's own, so each has every document.
+    return {
+      name: "store",
+      topics: ["documents"],
+      whole: true,
+      open: () => ({ make: () => createStoreStage(store) }),
+    };
   }
 }
 
@@ -227,9 +316,16 @@ function buildTable(state: State, config: EnrichmentConfig): BuildTable {
   return createBuildTable({
     state,
     inventory: createInventory(config.runners),
+    buildsMax: config.buildsMax,
+  });
+}
+
+function joinerIn(state: State, builds: BuildTable, config: EnrichmentConfig): Joiner {
+  return createJoiner({
+    state,
+    builds,
     waitMs: config.waitSeconds * secondMs,
     slackMs: config.slackSeconds * secondMs,
-    buildsMax: config.buildsMax,
     parkedMax: config.parkedMax,
     keepMs: config.keepHours * hourMs,
     openJobMs: config.openJobHours * hourMs,

@@ -1,11 +1,12 @@
 /** @module What the topics hold: values to bytes and back, versioned, each topic its own type. */
 
 import type { Notice } from "../alert/alert.ts";
-import type { BusRecord, NewRecord, Offset, Topic } from "../bus/bus.ts";
+import type { Bus, BusRecord, NewRecord, Offset, Topic } from "../bus/bus.ts";
+import type { EpochMs } from "../clock.ts";
 import type { Delivery, Rejection } from "../collector/collector.ts";
 import type { RoutedMatch } from "../correlation/correlation.ts";
 import type { Match } from "../detection/detection.ts";
-import type { BuildFact } from "../enrichment/enrichment.ts";
+import { type BuildFact, factKey } from "../enrichment/enrichment.ts";
 import { type Problem, shown } from "../error.ts";
 import { encodeEvent } from "../event/codec.ts";
 import type { Event, Feed } from "../event/event.ts";
@@ -16,6 +17,11 @@ import type { StoreDocument } from "../store/store.ts";
 export interface DeadLetter extends LetterOrigin {
   readonly problem: Problem;
   readonly raw: string;
+}
+
+/** What was read again or dropped: every process that lists letters hears of it by the topic. */
+export interface ClosedLetter {
+  readonly closes: string;
 }
 
 /** Where a letter comes from: a delivery of a feed, or a record of the bus. */
@@ -36,14 +42,20 @@ export interface RecordPlace {
 /** A letter must itself fit on the bus; the whole record stays at its place while that is kept. */
 const letterBytesMax = 8 * 1024 * 1024;
 
+/** How far event time has come in one partition of `events`, told in-band to every correlate task. */
+export interface Watermark {
+  readonly source: number;
+  readonly at: EpochMs;
+}
+
 interface TopicValues {
   builds: BuildFact;
-  matches: RoutedMatch;
+  matches: RoutedMatch | Watermark;
   lineage: LineageFact;
   alerts: Match;
   pages: Notice;
   documents: StoreDocument;
-  "dead-letters": DeadLetter;
+  "dead-letters": DeadLetter | ClosedLetter;
 }
 
 const version = 1;
@@ -62,11 +74,26 @@ export function eventRecord(event: Event, key: string): NewRecord {
 }
 
 export function buildRecord(fact: BuildFact): NewRecord {
-  return record("builds", fact.run, fact);
+  return record("builds", factKey(fact), fact);
 }
 
 export function routedRecord(routed: RoutedMatch): NewRecord {
   return record("matches", `${routed.correlation}\u0000${routed.groupKey}`, routed);
+}
+
+/** One for each partition of `matches`. */
+export function watermarkRecords(
+  bus: Pick<Bus, "partitions">,
+  watermark: Watermark,
+): readonly NewRecord[] {
+  const whole = record("matches", `watermark/${watermark.source}`, watermark);
+  return Array.from({ length: bus.partitions("matches") }, (_, partition) => {
+    return { ...whole, partition };
+  });
+}
+
+export function isWatermark(value: RoutedMatch | Watermark | Problem): value is Watermark {
+  return "source" in value;
 }
 
 export function lineageRecord(fact: LineageFact): NewRecord {
@@ -89,6 +116,15 @@ export function deadLetterRecord(rejection: Rejection, origin: LetterOrigin = {}
   const { delivery, ...rest } = origin;
   const kept = delivery === undefined ? {} : { delivery: withoutSecrets(delivery) };
   return record("dead-letters", rejection.problem.code, { ...rejection, ...rest, ...kept });
+}
+
+/** Takes the letter of this id off every list. */
+export function closingRecord(id: string): NewRecord {
+  return record("dead-letters", id, { closes: id });
+}
+
+export function isClosing(value: DeadLetter | ClosedLetter | Problem): value is ClosedLetter {
+  return "closes" in value;
 }
 
 /** A record of the bus that its stage could not read or apply. */

@@ -140,7 +140,7 @@ async function* eventsOf(
     const { block, line } = piece;
     counts.bytes += block.length;
     const place = `${input.name}:${line}`;
-    const intake = readAny(block, { receivedAt: endOfTime, headers: {}, place });
+    const intake = readAny(block, { receivedAt: endOfTime, headers: {}, place, recorded: true });
     counts.records += intake.records;
     counts.skipped += intake.skipped;
     await keepRejections(intake, counts, pipeline);

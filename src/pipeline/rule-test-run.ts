@@ -6,17 +6,18 @@
 import type { BusRecord, NewRecord } from "../bus/bus.ts";
 import { type EpochMs, minuteMs, VirtualClock } from "../clock.ts";
 import { collectors } from "../collector/collectors.ts";
-import { createCorrelation, createRouter } from "../correlation/correlation.ts";
+import { createCorrelation, createRouter, createWatermarks } from "../correlation/correlation.ts";
 import { createDetection, type Match, type Ruleset } from "../detection/detection.ts";
-import { createBuildTable, createInventory } from "../enrichment/enrichment.ts";
+import { createBuildTable, createInventory, createJoiner } from "../enrichment/enrichment.ts";
 import { problemLine } from "../error.ts";
 import { isProblem } from "../event/codec.ts";
 import type { Event } from "../event/event.ts";
-import { openMemoryState } from "../state/memory.ts";
+import { emptyState } from "../state/memory.ts";
 import { silentTelemetry } from "../telemetry.ts";
-import { eventRecord, readRecord } from "./records.ts";
+import { createDetectStage } from "./detect-stage.ts";
+import { eventRecord, isClosing, isWatermark, readRecord, watermarkRecords } from "./records.ts";
 import { bodyOf, type Input, offsetMs, type TestContext } from "./rule-test-file.ts";
-import { createCorrelateStage, createDetectStage } from "./stages.ts";
+import { createCorrelateStage } from "./stages.ts";
 
 export interface Timeline {
   readonly inputs: readonly Input[];
@@ -40,7 +41,7 @@ const timeZero: EpochMs = Date.UTC(2026, 10, 24, 2, 0, 0);
 /** As the service runs. */
 const latenessMs = 15 * minuteMs;
 /** After the last input: long enough for whatever was parked. */
-const restMs = 2 * minuteMs;
+const restMs = latenessMs + 2 * minuteMs;
 
 export async function runTimeline({ inputs, runners, ruleset }: Timeline): Promise<Outcome> {
   const ordered = inputs
@@ -80,23 +81,34 @@ class Stages {
   readonly #detect: ReturnType<typeof createDetectStage>;
   readonly #correlate: ReturnType<typeof createCorrelateStage>;
   #offset = 0;
+  /** Tests have no idle feeds: time goes on with their inputs, and some way beyond the last. */
+  #now = 0;
 
   constructor(ruleset: Ruleset, runners: Timeline["runners"]) {
-    const states = openMemoryState();
+    const inventory = createInventory([...runners]);
+    const builds = createBuildTable({ state: emptyState(), inventory });
     this.#detect = createDetectStage({
       emit: silentTelemetry().emit,
-      builds: createBuildTable({
-        state: states.open("detect"),
-        inventory: createInventory([...runners]),
-      }),
+      builds,
+      // There is no other task that could learn anything.
+      news: { take: () => [], close: () => undefined },
+      joiner: createJoiner({ state: emptyState(), builds }),
+      progress: {
+        saw: () => false,
+        passed: (now) => {
+          this.#now = now;
+        },
+        watermark: () => this.#now - latenessMs,
+        nextDue: () => Number.POSITIVE_INFINITY,
+      },
+      watermarks: (at) => watermarkRecords({ partitions: () => 1 }, { source: 0, at }),
       detection: createDetection(ruleset),
       routes: createRouter(ruleset),
       lineageFacts: () => [],
     });
-    const state = states.open("correlate");
     this.#correlate = createCorrelateStage({
-      correlation: createCorrelation({ ruleset, state, latenessMs }),
-      latenessMs,
+      correlation: createCorrelation({ ruleset, state: emptyState() }),
+      watermarks: createWatermarks({ state: emptyState(), sources: 1 }),
     });
   }
 
@@ -123,6 +135,7 @@ class Stages {
       if (out.length === 0) break;
     }
     clock.advanceTo(time);
+    await this.#follow(this.#detect.tick?.(time) ?? [], time);
   }
 
   /** Everything that follows from the records, in order. */
@@ -135,18 +148,20 @@ class Stages {
         offset: this.#offset++,
         appendedAt: now,
       };
-      if (record.topic === "events" || record.topic === "builds") {
-        queue.push(...(await this.#detect.apply([busRecord], now)));
+      if (record.topic === "events") {
+        queue.push(...(await this.#detect.apply([busRecord])));
       } else if (record.topic === "matches") {
         const routed = readRecord("matches", busRecord);
-        if (!isProblem(routed)) this.#routed.set(routed.match.id, routed.match);
-        queue.push(...(await this.#correlate.apply([busRecord], now)));
+        if (!isProblem(routed) && !isWatermark(routed))
+          this.#routed.set(routed.match.id, routed.match);
+        queue.push(...(await this.#correlate.apply([busRecord])));
       } else if (record.topic === "alerts") {
         const match = readRecord("alerts", busRecord);
         if (!isProblem(match) && !this.#alerts.has(match.id)) this.#alerts.set(match.id, match);
       } else if (record.topic === "dead-letters") {
         const letter = readRecord("dead-letters", busRecord);
-        this.letters.push(problemLine(isProblem(letter) ? letter : letter.problem));
+        if (isProblem(letter)) this.letters.push(problemLine(letter));
+        else if (!isClosing(letter)) this.letters.push(problemLine(letter.problem));
       }
     }
   }

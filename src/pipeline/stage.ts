@@ -1,264 +1,61 @@
-/**
- * @module Stage and its runner: read a batch, apply it, append what follows from it, save state and
- * position as one.
- */
+/** @module Stage: one step of the journey, and how it is made for each partition it reads. */
 
-import type { Bus, BusRecord, Consumer, NewRecord, Topic } from "../bus/bus.ts";
-import type { Clock, EpochMs } from "../clock.ts";
-import { ServiceError, shown, UnavailableError } from "../error.ts";
+import type { BusRecord, NewRecord, Topic } from "../bus/bus.ts";
+import type { EpochMs } from "../clock.ts";
 import type { State } from "../state/state.ts";
-import type { Telemetry } from "../telemetry.ts";
-import { Outgoing } from "./outgoing.ts";
-import { recordPlace, setAsideRecord } from "./records.ts";
 
 /**
- * One step of the journey. It keeps what it remembers in its State alone (and in indexes it can
- * rebuild from it), and gives the same records the same ids each time, so applying a batch again
- * after a crash changes nothing downstream.
+ * One step of the journey for one partition. It keeps what it remembers in its State alone (and in
+ * indexes it can rebuild from it), and gives the same records the same ids each time, so applying a
+ * batch again after a crash changes nothing downstream. Its time is `appendedAt` of the records: so
+ * one that was paused and catches up decides as if it had never stood still.
  */
 export interface Stage {
-  readonly topics: readonly Topic[];
-  apply(
-    records: readonly BusRecord[],
-    now: EpochMs,
-  ): readonly NewRecord[] | Promise<readonly NewRecord[]>;
-  /** What time alone brings about. */
+  apply(records: readonly BusRecord[]): readonly NewRecord[] | Promise<readonly NewRecord[]>;
+  /** What time alone brings about; also called when `TaskParts.wake` was. */
   tick?(now: EpochMs): readonly NewRecord[];
-  /** When `tick` next has something to do; undefined for nothing. */
+  /**
+   * When `tick` next has something to do; undefined for nothing. What a record makes due within a
+   * second may come after the other records of that second.
+   */
   nextTick?(): EpochMs | undefined;
 }
 
-export interface StageRunnerSettings {
-  readonly name: string;
-  readonly bus: Bus;
+/** What the task of one partition gives its stage. */
+export interface TaskParts {
+  readonly partition: number;
   readonly state: State;
-  readonly clock: Clock;
-  readonly telemetry: Telemetry;
-  /** Makes the stage from its State: at start, and again after a batch failed half-way. */
-  readonly make: () => Stage;
-}
-
-/**
- * At least a little later, so that a stage that is always due cannot spin; longer after a failure.
- */
-const tickMsMin = 20;
-const failedTickMs = 1_000;
-
-function isUnavailable(error: unknown): boolean {
-  if (error instanceof UnavailableError) return true;
-  return error instanceof ServiceError && error.problem.code === "state-unavailable";
-}
-
-/** Runs one stage over its topics, one batch at a time. */
-export class StageRunner {
-  readonly #settings: StageRunnerSettings;
-  readonly #outgoing: Outgoing;
-  #stage: Stage;
-  #consumer: Consumer | undefined;
-  /** The tail of the queue of turns: batches, ticks and changes never overlap. */
-  #turn: Promise<void> = Promise.resolve();
-  #cancelTick: (() => void) | undefined;
-  #stopped = false;
-  #tickFailed = false;
-
-  constructor(settings: StageRunnerSettings) {
-    this.#settings = settings;
-    this.#outgoing = new Outgoing(settings.state, settings.bus);
-    this.#stage = settings.make();
-  }
-
-  get name(): string {
-    return this.#settings.name;
-  }
-
-  async start(): Promise<void> {
-    const { name, bus, state } = this.#settings;
-    // What an earlier process decided last; if the bus is full, the timer tries again.
-    await this.#exclusive(() => this.#outgoing.flush()).catch(() => undefined);
-    this.#consumer = await bus.consume(
-      { group: name, topics: this.#stage.topics, batchMax: 500 },
-      {
-        assigned: async (topic, partition) => state.position(topic, partition),
-        revoked: async () => {
-          await this.#turn;
-        },
-        batch: (_topic, _partition, records) => this.#exclusive(() => this.#batch(records)),
-      },
-    );
-    this.#scheduleTick();
-  }
-
   /**
    * Runs `change` between two batches and saves what it put in the state; when that fails, none of
    * it stays.
    */
-  change(change: () => void): Promise<void> {
-    return this.#exclusive(async () => {
-      try {
-        change();
-        this.#settings.state.commit();
-      } catch (error) {
-        this.#restore();
-        throw error;
-      }
-    });
-  }
+  change(change: () => void): Promise<void>;
+  /** Has `tick` called soon, between two batches, though no time has passed. */
+  wake(): void;
+}
 
-  /** Replaces the stage by one made afresh from the saved state: for new rules. */
-  remake(): Promise<void> {
-    return this.#exclusive(async () => {
-      this.#stage = this.#settings.make();
-    });
-  }
+/** A stage whose state is loaded. */
+export interface OpenStage {
+  /** Makes the stage from its State: at start, and again after a batch failed half-way. */
+  make(): Stage;
+  /** Begins what goes on beside the batches. */
+  start?(): void;
+  /** Ends it; what it changes until then is saved. */
+  stop?(): Promise<void>;
+}
 
-  /** Runs what is due now; for a clock that is moved by hand. */
-  tick(): Promise<void> {
-    return this.#exclusive(() => this.#tick());
-  }
-
-  /** Records on the bus that this stage has not applied yet, and decisions not yet on it. */
-  async backlog(): Promise<number> {
-    const { bus, state } = this.#settings;
-    let count = this.#outgoing.size;
-    for (const topic of this.#stage.topics) {
-      for (let partition = 0; partition < bus.partitions(topic); partition += 1) {
-        // What retention let go is no longer waited for.
-        const first = await bus.first(topic, partition);
-        const from = Math.max(first, state.position(topic, partition));
-        count += (await bus.end(topic, partition)) - from;
-      }
-    }
-    return count;
-  }
-
-  async drained(): Promise<void> {
-    await this.#consumer?.drained();
-    await this.#turn;
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#cancelTick?.();
-    await this.#consumer?.stop();
-    await this.#turn;
-  }
-
-  #exclusive(act: () => Promise<void>): Promise<void> {
-    const turn = this.#turn.then(act);
-    this.#turn = turn.catch(() => undefined);
-    return turn;
-  }
-
-  async #batch(records: readonly BusRecord[]): Promise<void> {
-    const { state, telemetry, name } = this.#settings;
-    await this.#outgoing.flush();
-    const fresh = records.filter(
-      ({ topic, partition, offset }) => offset >= state.position(topic, partition),
-    );
-    if (fresh.length === 0) return;
-    try {
-      await this.#applyAndSave(fresh);
-    } catch (error) {
-      telemetry.emit.batchFailed({ stage: name });
-      this.#restore();
-      if (error instanceof UnavailableError) throw error;
-      // One record may be to blame: give each its own batch, and set aside the one that fails
-      // alone.
-      for (const record of fresh) {
-        await this.#applyAlone(record);
-        await this.#outgoing.flush();
-      }
-    }
-    telemetry.emit.recordsApplied({ stage: name, count: fresh.length });
-    try {
-      await this.#outgoing.flush();
-    } finally {
-      this.#scheduleTick();
-    }
-  }
-
-  async #applyAlone(record: BusRecord): Promise<void> {
-    try {
-      await this.#applyAndSave([record]);
-    } catch (error) {
-      this.#restore();
-      if (error instanceof UnavailableError) throw error;
-      this.#settings.telemetry.log.error(
-        {
-          stage: this.#settings.name,
-          place: recordPlace(record),
-          error: shown(String(error), 300),
-        },
-        "a record could not be applied and went to the dead letters",
-      );
-      await this.#save([record], [this.#deadLetter(record, error)]);
-    }
-  }
-
-  async #applyAndSave(records: readonly BusRecord[]): Promise<void> {
-    const out = await this.#stage.apply(records, this.#settings.clock.now());
-    await this.#save(records, out);
-  }
-
-  /** Decision and positions are saved as one; the bus hears of it after that. */
-  async #save(records: readonly BusRecord[], out: readonly NewRecord[]): Promise<void> {
-    const { state } = this.#settings;
-    this.#outgoing.keep(out);
-    for (const { topic, partition, offset } of records) state.advance(topic, partition, offset + 1);
-    this.#commit();
-  }
-
-  /** A full disk is no record's fault: the batch comes again. */
-  #commit(): void {
-    try {
-      this.#settings.state.commit();
-    } catch (error) {
-      if (!isUnavailable(error)) throw error;
-      throw new UnavailableError("the state could not be saved", { cause: error });
-    }
-  }
-
-  #restore(): void {
-    this.#settings.state.rollback();
-    this.#stage = this.#settings.make();
-  }
-
-  #deadLetter(record: BusRecord, error: unknown): NewRecord {
-    const problem = {
-      code: "stored-record-invalid",
-      place: recordPlace(record),
-      expected: `a record that stage ${this.#settings.name} can apply`,
-      found: shown(String(error), 300),
-    } as const;
-    return setAsideRecord(record, problem);
-  }
-
-  async #tick(): Promise<void> {
-    this.#tickFailed = false;
-    try {
-      await this.#outgoing.flush();
-      await this.#save([], this.#stage.tick?.(this.#settings.clock.now()) ?? []);
-      await this.#outgoing.flush();
-    } catch (error) {
-      this.#settings.telemetry.emit.batchFailed({ stage: this.#settings.name });
-      this.#settings.telemetry.log.error(
-        { stage: this.#settings.name, error: shown(String(error), 300) },
-        "a stage failed on its timer; its state is as it was before",
-      );
-      this.#tickFailed = true;
-      this.#restore();
-    }
-  }
-
-  #scheduleTick(): void {
-    // What the bus has not taken is tried again, whether or not the stage itself is due.
-    const due = this.#outgoing.size > 0 ? 0 : this.#stage.nextTick?.();
-    this.#cancelTick?.();
-    if (due === undefined || this.#stopped) return;
-    const { clock } = this.#settings;
-    const delayMs = Math.max(this.#tickFailed ? failedTickMs : tickMsMin, due - clock.now());
-    this.#cancelTick = clock.after(delayMs, () => {
-      void this.tick().then(() => this.#scheduleTick());
-    });
-  }
+export interface StageDefinition {
+  /** Also the name of its consumer group and of its states. */
+  readonly name: string;
+  /** Partition p of each of them comes to the same task; all have equally many. */
+  readonly topics: readonly Topic[];
+  /** True when every process has all partitions of its own, and keeps their state to itself. */
+  readonly whole?: boolean;
+  /**
+   * True when what a failed batch changed stays: nothing is rolled back, and the stage is made
+   * once.
+   */
+  readonly keepsFailed?: boolean;
+  /** A partition is ours from now on. */
+  open(parts: TaskParts): OpenStage;
 }

@@ -4,148 +4,45 @@
 
 import type { AlertChange, Alerts } from "../alert/alert.ts";
 import type { NewRecord } from "../bus/bus.ts";
-import type { EpochMs } from "../clock.ts";
-import type { Correlation, RoutedMatch } from "../correlation/correlation.ts";
-import type { Detection, Match } from "../detection/detection.ts";
-import type { BuildTable } from "../enrichment/enrichment.ts";
-import { shown } from "../error.ts";
+import type { Correlation, Watermarks } from "../correlation/correlation.ts";
 import { confidenceRank, runKey } from "../event/build.ts";
-import { decodeEvent, isProblem } from "../event/codec.ts";
+import { isProblem } from "../event/codec.ts";
 import type { Event } from "../event/event.ts";
-import type { Lineage, LineageFact } from "../lineage/lineage.ts";
+import type { Lineage } from "../lineage/lineage.ts";
 import type { Store, StoreDocument } from "../store/store.ts";
 import type { Emit } from "../telemetry.ts";
+import { evictionTeller } from "./evictions.ts";
 import {
   alertRecord,
-  buildRecord,
-  deadLetterRecord,
   documentRecord,
-  lineageRecord,
+  isWatermark,
   noticeRecord,
   readRecord,
-  recordPlace,
   routedRecord,
   setAsideRecord,
 } from "./records.ts";
 import type { Stage } from "./stage.ts";
 
-export interface DetectParts {
-  readonly emit: Emit;
-  readonly builds: BuildTable;
-  readonly detection: Detection;
-  readonly routes: (match: Match) => readonly RoutedMatch[];
-  readonly lineageFacts: (event: Event) => readonly LineageFact[];
-}
-
-/**
- * Stage 1: learn builds, join, match. Keyed by runner, run or repository; keeps only builds and
- * parked events.
- */
-export function createDetectStage(parts: DetectParts): Stage {
-  const { emit, builds, detection, routes, lineageFacts } = parts;
-
-  /**
-   * An event that cannot be matched is set aside alone: neither its neighbours nor the fact that
-   * let it go are to blame.
-   */
-  function detect(event: Event): NewRecord[] {
-    try {
-      return matched(event);
-    } catch (error) {
-      const problem = {
-        code: "stored-record-invalid",
-        place: event.id,
-        expected: "an event that every rule can look at",
-        found: shown(String(error), 300),
-      } as const;
-      return [deadLetterRecord({ problem, raw: event.raw }, { feed: event.feed })];
-    }
-  }
-
-  function matched(event: Event): NewRecord[] {
-    const out: NewRecord[] = lineageFacts(event).map(lineageRecord);
-    for (const { match, alerts } of detection.detect(event)) {
-      emit.matches({ kind: "detection" });
-      if (alerts) out.push(alertRecord(match));
-      out.push(...routes(match).map(routedRecord));
-    }
-    return out;
-  }
-
-  function take(event: Event, now: EpochMs): NewRecord[] {
-    const out: NewRecord[] = [];
-    for (const fact of builds.factsOf(event)) {
-      out.push(buildRecord(fact));
-      // Known here at once; other workers learn it from the topic. Learning twice changes nothing.
-      out.push(...release(builds.learn(fact, now), "build-known"));
-    }
-    const joined = builds.join(event, now);
-    if (joined.kind === "ready") out.push(...detect(joined.event));
-    else emit.eventsParked({});
-    return out;
-  }
-
-  function release(events: readonly Event[], reason: "build-known" | "waited"): NewRecord[] {
-    if (events.length > 0) emit.eventsReleased({ reason, count: events.length });
-    return events.flatMap(detect);
-  }
-
-  const tellEvicted = evictionTeller(emit, () => builds.counts());
-  return {
-    topics: ["builds", "events"],
-    apply: (records, now) => {
-      const out = records.flatMap((record) => {
-        if (record.topic === "builds") {
-          const fact = readRecord("builds", record);
-          if (isProblem(fact)) return [setAsideRecord(record, fact)];
-          return release(builds.learn(fact, now), "build-known");
-        }
-        const event = decodeEvent(record.value, recordPlace(record));
-        if (isProblem(event)) return [setAsideRecord(record, event)];
-        return take(event, now);
-      });
-      tellEvicted();
-      return out;
-    },
-    tick: (now) => release(builds.due(now), "waited"),
-    nextTick: () => builds.nextDue(),
-  };
-}
-
-/** Tells by how much each eviction count has grown since it was last called. */
-function evictionTeller(emit: Emit, counts: () => object): () => void {
-  const told = new Map<string, number>();
-  return () => {
-    for (const [name, count] of Object.entries(counts()) as [string, number][]) {
-      const what = /^(.*)(Evicted|Full)$/.exec(name)?.[1];
-      if (what === undefined) continue;
-      emit.evicted({ what, reason: "bound", count: count - (told.get(name) ?? 0) });
-      told.set(name, count);
-    }
-  };
-}
-
 export interface CorrelateParts {
   readonly correlation: Correlation;
-  readonly latenessMs: number;
+  readonly watermarks: Watermarks;
 }
 
 /**
  * Stage 2: windows per (correlation, group key). A correlation's match may be what another one
  * waits for.
  */
-export function createCorrelateStage({ correlation, latenessMs }: CorrelateParts): Stage {
-  let latest = 0;
+export function createCorrelateStage({ correlation, watermarks }: CorrelateParts): Stage {
   return {
-    topics: ["matches"],
     apply: (records) => {
-      const out = records.flatMap((record) => {
+      return records.flatMap((record) => {
         const routed = readRecord("matches", record);
         if (isProblem(routed)) return [setAsideRecord(record, routed)];
-        latest = Math.max(latest, routed.match.occurredAt);
-        return follow(correlation.apply(routed));
+        if (!isWatermark(routed)) return follow(correlation.apply(routed));
+        watermarks.heard(routed.source, routed.at);
+        const watermark = watermarks.watermark();
+        return watermark === undefined ? [] : follow(correlation.advance(watermark));
       });
-      return [...out, ...follow(correlation.advance(latest - latenessMs))];
     },
   };
 
@@ -180,9 +77,9 @@ export function createNotifyStage({ emit, alerts, lineage }: NotifyParts): Stage
   }
 
   return {
-    topics: ["lineage", "alerts"],
-    apply: (records, now) => {
+    apply: (records) => {
       const out = records.flatMap((record) => {
+        const now = record.appendedAt;
         const value =
           record.topic === "lineage" ? readRecord("lineage", record) : readRecord("alerts", record);
         if (isProblem(value)) return [setAsideRecord(record, value)];
@@ -237,7 +134,6 @@ export function createDeliverStage(
   promise: (notice: AlertChange["notices"][number]) => void,
 ): Stage {
   return {
-    topics: ["pages"],
     apply: (records) =>
       records.flatMap((record) => {
         const notice = readRecord("pages", record);
@@ -254,7 +150,6 @@ export function createDeliverStage(
  */
 export function createStoreStage(store: Store): Stage {
   return {
-    topics: ["documents"],
     apply: async (records) => {
       const documents: StoreDocument[] = [];
       const out: NewRecord[] = [];

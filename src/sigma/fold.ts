@@ -6,16 +6,22 @@
  * neighbours.
  */
 export function fold(text: string): string {
-  // A rule tests one field many times in a row; the last answer saves most of the work.
-  if (text === lastText) return lastFolded;
+  // Rules test a few fields of an event over and over; the last answers save most of the work.
+  const place = text.length % lastMax;
+  if (text === lastTexts[place]) return lastFolded[place] ?? "";
   const folded = isAscii(text) ? text.toLowerCase() : foldUnits(text);
-  lastText = text;
-  lastFolded = folded;
+  if (text.length <= lengthKeptMax) {
+    lastTexts[place] = text;
+    lastFolded[place] = folded;
+  }
   return folded;
 }
 
-let lastText = "";
-let lastFolded = "";
+/** One place for all texts of a length: finding it costs nothing. */
+const lastMax = 128;
+const lengthKeptMax = 4_096;
+const lastTexts: string[] = Array.from({ length: lastMax }, () => "");
+const lastFolded: string[] = Array.from({ length: lastMax }, () => "");
 
 function isAscii(text: string): boolean {
   for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) > 0x7f) return false;

@@ -137,7 +137,7 @@ function regexTest(values: readonly ScalarLike[], flags: number): TextTest | Fau
     const source = scalarText(value);
     try {
       const regex = RE2JS.compile(source, flags);
-      tests.push({ cost: 50, holds: (text) => regex.test(text) });
+      tests.push({ cost: 50, holds: remembering((text) => regex.test(text)) });
     } catch (error) {
       if (!(error instanceof RE2JSException)) throw error;
       const expected = "a regular expression without lookaround or back-references";
@@ -180,6 +180,24 @@ function numberTest(
       const number = numberOf(value);
       return number !== undefined && limits.some((limit) => holds(number, limit));
     },
+  };
+}
+
+/** Long texts are rarely the same twice. */
+const lengthRememberedMax = 64;
+const textsRememberedMax = 1_000;
+
+/** The names of programs, files and branches come again and again, and a regex takes its time. */
+function remembering(holds: (text: string) => boolean): (text: string) => boolean {
+  const known = new Map<string, boolean>();
+  return (text) => {
+    if (text.length > lengthRememberedMax) return holds(text);
+    const before = known.get(text);
+    if (before !== undefined) return before;
+    const answer = holds(text);
+    if (known.size >= textsRememberedMax) known.clear();
+    known.set(text, answer);
+    return answer;
   };
 }
 

@@ -50,8 +50,8 @@ export interface DeliveryChain {
   /** Begins to send, first what an earlier process still owed. */
   start(): void;
   /**
-   * Starts nothing new, lets attempts finish or cuts them, saves what came of them, closes the
-   * sinks.
+   * Starts nothing new, lets attempts finish or cuts them, saves what came of them. The sinks stay
+   * open: another chain may go on with them.
    */
   stop(): Promise<void>;
   /**
@@ -127,7 +127,7 @@ class Chain implements DeliveryChain {
   }
 
   async stop(): Promise<void> {
-    const { clock, sinks, stopGraceMs = 5 * secondMs } = this.#settings;
+    const { clock, stopGraceMs = 5 * secondMs } = this.#settings;
     if (this.#draining) return;
     this.#draining = true;
     this.#cancelTimer();
@@ -136,7 +136,6 @@ class Chain implements DeliveryChain {
     cancelCut();
     // What is not saved by now is sent again after the next start, under the same key.
     if (this.#outcomes.length > 0) await this.#round();
-    await Promise.all(sinks.map((sink) => sink.close()));
     this.#tellWaiters();
   }
 

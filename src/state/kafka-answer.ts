@@ -1,6 +1,6 @@
 /**
- * @module Waiting for a log to answer: attempts with growing pauses until the time is up or the store
- * closes, and what to say then.
+ * @module Waiting for a log to answer: attempts with growing pauses until the time is up or the
+ * store closes, and what to say then.
  */
 
 import { type Clock, secondMs } from "../clock.ts";

@@ -1,11 +1,11 @@
 /**
- * @module Partitions of changelog topics on Kafka: single produces and fetches at the leader, without
- * groups, retries or sequence numbers.
+ * @module Partitions of changelog topics on Kafka: single produces and fetches at the leader,
+ * without groups, retries or sequence numbers.
  *
  * kafkajs's producer repeats a batch by itself when an answer is lost; the owner of a changelog has
- * to know of each attempt, so the requests are sent here one by one. All partitions share one client
- * and its two connections to each broker. Whatever goes wrong on a connection ends that client's
- * life, and the next request begins another: its sockets may be dead.
+ * to know of each attempt, so the requests are sent here one by one. All partitions share one
+ * client and its two connections to each broker. Whatever goes wrong on a connection ends that
+ * client's life, and the next request begins another: its sockets may be dead.
  */
 
 import kafkajs, { type Broker, type Cluster, type Consumer } from "kafkajs";
@@ -33,8 +33,8 @@ const fetchBytes = 8 * 1024 * 1024;
 const stampHeader = "s";
 
 /**
- * Refusals given before anything is appended. Others, of a leader that no longer is one for example,
- * may come after it.
+ * Refusals given before anything is appended. Others, of a leader that no longer is one for
+ * example, may come after it.
  */
 const refusals: ReadonlySet<string> = new Set([
   "MESSAGE_TOO_LARGE",

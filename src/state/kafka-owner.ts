@@ -11,10 +11,10 @@
  * then, for the same reason: within the topic's `min.compaction.lag.ms` it must be put right.
  *
  * An append without an answer may or may not be in the log. The same batch is then appended again,
- * and nothing else, until there is an answer: rows twice in a row change nothing, and one that comes
- * later is outdated by its stamp. When no answer comes for too long, nobody knows what was saved, and
- * this owner ends as if the log had been taken: opening it anew reads what it holds, and makes
- * outdated what may still come.
+ * and nothing else, until there is an answer: rows twice in a row change nothing, and one that
+ * comes later is outdated by its stamp. When no answer comes for too long, nobody knows what was
+ * saved, and this owner ends as if the log had been taken: opening it anew reads what it holds, and
+ * makes outdated what may still come.
  */
 
 import type { Offset } from "../bus/bus.ts";

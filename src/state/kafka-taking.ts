@@ -1,6 +1,6 @@
 /**
- * @module Opening a State on a changelog: take the log over, read what earlier owners left, put right
- * what is outdated.
+ * @module Opening a State on a changelog: take the log over, read what earlier owners left, put
+ * right what is outdated.
  */
 
 import { randomUUID } from "node:crypto";

@@ -27,7 +27,9 @@ export interface KafkaStateOpened extends StateOwner {
 export interface KafkaStateSettings extends KafkaConnection {
   /** Before the names of topics on the brokers; `pipewarden.` when absent. */
   readonly topicPrefix?: string;
-  /** How long a commit or an opening waits for the brokers, over all attempts; 2 min when absent. */
+  /**
+   * How long a commit or an opening waits for the brokers, over all attempts; 2 min when absent.
+   */
   readonly answerMsMax?: number;
   /** Heard of after each opening. */
   readonly onOpened?: (opened: KafkaStateOpened) => void;

@@ -96,7 +96,7 @@ class Table<V> implements StateTable<V> {
  * or a rollback.
  */
 export class StageState implements State {
-  readonly #save: (changes: StateChanges) => void | Promise<void>;
+  readonly #save: (changes: StateChanges) => Promise<void> | undefined | void;
   readonly #tables = new Map<string, Table<unknown>>();
   /** By `topic/partition`. */
   readonly #positions = new Map<string, Position>();
@@ -129,14 +129,26 @@ export class StageState implements State {
     this.#advanced.set(placeOf({ topic, partition }), { topic, partition, next });
   }
 
-  async commit(): Promise<void> {
+  commit(): Promise<void> {
     const tables = new Map<string, ReadonlyMap<string, unknown>>();
     for (const [name, table] of this.#tables) {
       const changes = table.changed();
       if (changes.size > 0) tables.set(name, changes);
     }
     const positions = [...this.#advanced.values()];
-    await this.#save({ tables, positions });
+    let saved: Promise<void> | void;
+    try {
+      saved = this.#save({ tables, positions });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    if (saved !== undefined) return saved.then(() => this.#saved(positions));
+    // What is saved at once counts as saved at once.
+    this.#saved(positions);
+    return Promise.resolve();
+  }
+
+  #saved(positions: readonly Position[]): void {
     for (const table of this.#tables.values()) table.before.clear();
     for (const position of positions) this.#positions.set(placeOf(position), position);
     this.#advanced.clear();

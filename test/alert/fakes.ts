@@ -13,8 +13,7 @@ import type { Match, MatchedRule } from "../../src/detection/detection.ts";
 import { type BuildContext, type BuildJoin, runKey } from "../../src/event/build.ts";
 import type { Event, Feed, Fields, JoinKeys } from "../../src/event/event.ts";
 import { createLineage, type LineageFact } from "../../src/lineage/lineage.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
-import type { State, StateStore } from "../../src/state/state.ts";
+import { KeptState } from "../state/kept.ts";
 
 /** Midnight of the attack. */
 export const midnight: number = Date.UTC(2026, 10, 23, 0, 13, 7);
@@ -51,6 +50,8 @@ export interface MatchParts {
   readonly id: string;
   readonly rule: MatchedRule;
   readonly at: number;
+  /** When its feed told of it; 200 ms after it occurred unless given. */
+  readonly receivedAt?: number;
   readonly build?: BuildContext;
   /** How sure the join is; none given is certain. */
   readonly confidence?: BuildJoin["confidence"];
@@ -65,14 +66,14 @@ export interface MatchParts {
 }
 
 export function match(parts: MatchParts): Match {
-  const { id, at, feed = "falco", eventIds = [`${feed}/${id}`] } = parts;
+  const { id, at, feed = "falco", eventIds = [`${feed}/${id}`], receivedAt = at + 200 } = parts;
   const events = eventIds.map((eventId, index): Event => {
     const event: Event = {
       id: eventId,
       feed,
       logsource: { product: "linux" },
       occurredAt: at - eventIds.length + 1 + index,
-      receivedAt: at + 200,
+      receivedAt,
       timeSource: "feed",
       fields: parts.fields ?? {},
       join: parts.join ?? {},
@@ -89,7 +90,7 @@ export function match(parts: MatchParts): Match {
     rule: parts.rule,
     reason: parts.reason ?? parts.rule.title,
     occurredAt: at,
-    receivedAt: at + 200,
+    receivedAt,
     group: parts.group ?? [],
     events,
     eventCount: events.length,
@@ -100,33 +101,32 @@ export type Step = { readonly match: Match } | { readonly fact: LineageFact };
 
 /** Alerts over a State that can crash, with everything that came out of it. */
 export class Timeline {
-  readonly #store: StateStore = openMemoryState();
+  readonly #kept = new KeptState();
   readonly #settings: Partial<AlertSettings>;
-  #state: State;
   readonly notices: Notice[] = [];
   readonly incidents: Map<string, Incident> = new Map();
   readonly alerts: Map<string, Alert> = new Map();
 
   constructor(settings: Partial<AlertSettings> = {}) {
     this.#settings = settings;
-    this.#state = this.#store.open("notify");
   }
 
   /** Applies and commits; `now` is just after the match unless given. */
   step(step: Step, now?: number): AlertChange {
     const change = this.apply(step, now);
-    this.#state.commit();
+    void this.#kept.state.commit();
     return change;
   }
 
   /** Applies without commit: what a crash will take back. */
   apply(step: Step, now?: number): AlertChange {
     // Made afresh each time: neither may remember what is not in the state.
-    const lineage = createLineage({ state: this.#state });
+    const { state } = this.#kept;
+    const lineage = createLineage({ state });
     const alerts = createAlerts({
-      pageAgeMaxMs: hourMs,
+      pageAgeMaxOf: () => hourMs,
       ...this.#settings,
-      state: this.#state,
+      state,
       lineage,
     });
     const change =
@@ -146,7 +146,7 @@ export class Timeline {
   }
 
   crash(): void {
-    this.#state.rollback();
+    this.#kept.reopen();
   }
 
   /** The incidents the state holds: without those a crash took back. */
@@ -156,7 +156,7 @@ export class Timeline {
 
   /** What the state holds in one of its tables. */
   rows<V>(table: string): [string, V][] {
-    return [...this.#state.table<V>(`alert.${table}`).entries()];
+    return [...this.#kept.state.table<V>(`alert.${table}`).entries()];
   }
 
   /** Keys of the pages, each as often as it was given out. */

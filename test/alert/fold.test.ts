@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { AlertChange } from "../../src/alert/alert.ts";
-import { hourMs, minuteMs, secondMs } from "../../src/clock.ts";
+import { hourMs, secondMs } from "../../src/clock.ts";
 import { build, match, midnight, rule, Timeline } from "./fakes.ts";
 
 const noisy = rule({ id: "noisy", dedupeMs: hourMs });
@@ -135,18 +135,6 @@ describe("folding", () => {
     expect(after.incidents[0]!.level).toBe("critical");
   });
 
-  it.each([
-    ["just young enough", hourMs, 1],
-    ["just too old", hourMs + 1, 0],
-  ])("pages by age: %s", (_, age, pages) => {
-    const timeline = new Timeline();
-    timeline.step(
-      { match: match({ id: "1", rule: loud, at: midnight, build: runA }) },
-      midnight + age,
-    );
-    expect(timeline.pageKeys).toHaveLength(pages);
-  });
-
   it("updates a page when only the level rises", () => {
     const timeline = new Timeline();
     const parts = { at: midnight, build: runA };
@@ -156,30 +144,6 @@ describe("folding", () => {
     const change = timeline.step({ match: match({ ...parts, id: "3", rule: worse }) });
     expect(change.notices.map(({ kind }) => kind)).toEqual(["update"]);
     expect(timeline.notices).toHaveLength(2);
-  });
-
-  it("pages for a fresh match that folds into an alert too old to page for", () => {
-    const timeline = new Timeline({ pageAgeMaxMs: minuteMs });
-    const now = midnight + 10 * minuteMs;
-    timeline.step({ match: match({ id: "1", rule: loud, at: midnight, build: runA }) }, now);
-    expect(timeline.pageKeys).toEqual([]);
-    const fresh = match({ id: "2", rule: loud, at: now, build: runA });
-    expect(timeline.step({ match: fresh }, now).withheld).toBe(0);
-    expect(timeline.pageKeys).toHaveLength(1);
-  });
-
-  it("counts a page withheld for its age once per incident, and no quiet match", () => {
-    const timeline = new Timeline({ pageAgeMaxMs: minuteMs });
-    const now = midnight + 10 * minuteMs;
-    const withheld = (id: string, parts: { rule: typeof loud; build: typeof runA }) =>
-      timeline.step({ match: match({ id, at: midnight, ...parts }) }, now).withheld;
-    const runB = build({ runId: "other" });
-    expect(withheld("0", { rule: { ...loud, id: "calm", page: false }, build: runA })).toBe(0);
-    expect(withheld("1", { rule: loud, build: runA })).toBe(1);
-    expect(withheld("2", { rule: loud, build: runA })).toBe(0);
-    expect(withheld("3", { rule: { ...loud, id: "loud2" }, build: runA })).toBe(0);
-    expect(withheld("4", { rule: loud, build: runB })).toBe(1);
-    expect(timeline.notices).toEqual([]);
   });
 
   it("gives out raw text whole, though it remembers less of it", () => {

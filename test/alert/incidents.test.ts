@@ -9,7 +9,7 @@ const runA = build({ runId: "100" });
 const runB = build({ runId: "200", repository: "acme/site" });
 
 /** The chain at one time of the clock, as after an outage: age must not depend on order. */
-const awake = { pageAgeMaxMs: 60 * dayMs };
+const awake = { pageAgeMaxOf: () => 60 * dayMs };
 
 describe("the midnight chain", () => {
   it("is one incident and one page, then updates", () => {
@@ -106,13 +106,25 @@ describe("the midnight chain", () => {
 
   it("wakes nobody when it is read from an old log", () => {
     const timeline = new Timeline();
-    const withheld = midnightChain.map(
-      (step) => timeline.step(step, midnight + 5 * dayMs).withheld,
-    );
+    const now = midnight + 5 * dayMs;
+    const read = midnightChain.map((step): Step => {
+      if (!("match" in step)) return step;
+      const events = step.match.events.map((event) => ({ ...event, receivedAt: now }));
+      return { match: { ...step.match, receivedAt: now, events } };
+    });
+    const withheld = read.map((step) => timeline.step(step, now).withheld);
     expect(timeline.notices).toEqual([]);
     expect(withheld).toEqual([0, 0, 0, 0, 0, 0, 1, 0, 0]);
     expect([...timeline.incidents.values()][0]).toMatchObject({ level: "critical" });
     expect([...timeline.incidents.values()][0]).not.toHaveProperty("pagedAt");
+  });
+
+  it("pages as ever when it was told in time and we come to it five days later", () => {
+    const [prompt, behind] = [new Timeline(), new Timeline()];
+    for (const step of midnightChain) prompt.step(step);
+    for (const step of midnightChain) behind.step(step, midnight + 5 * dayMs);
+    expect(prompt.pageKeys).toHaveLength(1);
+    expect(behind.notices.map(({ key }) => key)).toEqual(prompt.notices.map(({ key }) => key));
   });
 });
 

@@ -1,7 +1,7 @@
 import fastify, { type FastifyInstance, type LightMyRequestResponse } from "fastify";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Alert, Incident } from "../../src/alert/alert.ts";
-import { type ApiSettings, registerApi } from "../../src/api/api.ts";
+import { type ApiSettings, type DocumentSource, registerApi } from "../../src/api/api.ts";
 import { UnavailableError } from "../../src/error.ts";
 import { openMemoryStore } from "../../src/store/embedded.ts";
 import type { Store, StoreDocument } from "../../src/store/store.ts";
@@ -17,7 +17,7 @@ afterEach(async () => {
   for (const thing of open.splice(0).reverse()) await thing.close();
 });
 
-const noLetters: ApiSettings["deadLetters"] = {
+const noLetters: DocumentSource["deadLetters"] = {
   list: async () => ({ items: [], open: 0 }),
   find: async () => undefined,
   retry: async () => undefined,
@@ -26,7 +26,7 @@ const noLetters: ApiSettings["deadLetters"] = {
 
 async function apiOver(
   documents: readonly StoreDocument[],
-  parts: Partial<ApiSettings> = {},
+  parts: Partial<ApiSettings & DocumentSource> = {},
 ): Promise<FastifyInstance> {
   const store = openMemoryStore();
   await store.write(documents);
@@ -34,13 +34,11 @@ async function apiOver(
   open.push(store, app);
   await registerApi(app, {
     config: { tokens: [] },
-    store,
     telemetry: silentTelemetry(),
     unready: () => [],
     backlog: async () => ({ detect: 0, store: 0 }),
-    deliveriesOf: () => [],
-    deadLetters: noLetters,
     ...parts,
+    documents: { store, deliveriesOf: () => [], deadLetters: noLetters, ...parts },
   });
   return app;
 }
@@ -384,3 +382,17 @@ function samplesOf(text: string): Map<string, number> {
   }
   return samples;
 }
+
+describe("a process that people do not ask", () => {
+  it("tells of its health and has no documents", async () => {
+    const app = fastify({ logger: false });
+    open.push(app);
+    await registerApi(app, {
+      ...{ config: { tokens: [] }, telemetry: silentTelemetry(), unready: () => [] },
+      backlog: async () => ({ detect: 3 }),
+    });
+    expect((await get(app, "/readyz")).json()).toEqual({ status: "ready", backlog: { detect: 3 } });
+    expect((await get(app, "/metrics")).statusCode).toBe(200);
+    expect((await get(app, "/api/v1/incidents")).statusCode).toBe(404);
+  });
+});

@@ -1,6 +1,6 @@
 import fastify, { type FastifyInstance, type LightMyRequestResponse } from "fastify";
 import { afterEach, describe, expect, it } from "vitest";
-import { type ApiSettings, registerApi } from "../../src/api/api.ts";
+import { type DocumentSource, registerApi } from "../../src/api/api.ts";
 import { ServiceError, UnavailableError } from "../../src/error.ts";
 import { openMemoryStore } from "../../src/store/embedded.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
@@ -29,7 +29,7 @@ interface Api {
   ): Promise<LightMyRequestResponse>;
 }
 
-type Letters = ApiSettings["deadLetters"];
+type Letters = DocumentSource["deadLetters"];
 
 async function apiOver(tokens: string[] = [], letters: Partial<Letters> = {}): Promise<Api> {
   const asked: string[] = [];
@@ -38,26 +38,30 @@ async function apiOver(tokens: string[] = [], letters: Partial<Letters> = {}): P
   open.push(store, app);
   const known = (id: string) => id === "dl-0-1";
   await registerApi(app, {
-    ...{ config: { tokens }, store, telemetry: silentTelemetry(), unready: () => [] },
-    ...{ backlog: async () => ({}), deliveriesOf: () => [] },
-    deadLetters: {
-      list: async (query) => {
-        asked.push(`list ${JSON.stringify(query)}`);
-        return { items: [{ id: "dl-0-1" }], open: 1 };
+    ...{ config: { tokens }, telemetry: silentTelemetry(), unready: () => [] },
+    backlog: async () => ({}),
+    documents: {
+      store,
+      deliveriesOf: () => [],
+      deadLetters: {
+        list: async (query) => {
+          asked.push(`list ${JSON.stringify(query)}`);
+          return { items: [{ id: "dl-0-1" }], open: 1 };
+        },
+        find: async (id) => {
+          asked.push(`find ${id}`);
+          return known(id) ? { id, raw: "{" } : undefined;
+        },
+        retry: async (id) => {
+          asked.push(`retry ${id}`);
+          return known(id) ? { kind: "done", events: 2, rejected: 1 } : undefined;
+        },
+        drop: async (id) => {
+          asked.push(`drop ${id}`);
+          return known(id);
+        },
+        ...letters,
       },
-      find: async (id) => {
-        asked.push(`find ${id}`);
-        return known(id) ? { id, raw: "{" } : undefined;
-      },
-      retry: async (id) => {
-        asked.push(`retry ${id}`);
-        return known(id) ? { kind: "done", events: 2, rejected: 1 } : undefined;
-      },
-      drop: async (id) => {
-        asked.push(`drop ${id}`);
-        return known(id);
-      },
-      ...letters,
     },
   });
   const send: Api["send"] = async (method, path, headers = {}) =>

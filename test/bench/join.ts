@@ -6,9 +6,11 @@ import {
   type BuildTable,
   createBuildTable,
   createInventory,
+  createJoiner,
+  type Joiner,
 } from "../../src/enrichment/enrichment.ts";
 import type { Event, JoinKeys } from "../../src/event/event.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
 import { cpuSeconds } from "./events.ts";
 import type { BenchLine } from "./line.ts";
 
@@ -107,19 +109,23 @@ export async function benchJoin(short: boolean): Promise<BenchLine[]> {
   const facts = all.flatMap(factsOf).sort((a, b) => a.occurredAt - b.occurredAt);
   const events = eventsOf(all, short ? 20_000 : 100_000);
   const now = start + longLivedJobs * gapMs;
-  const builds = createBuildTable({
-    state: openMemoryState().open("bench"),
-    inventory,
-    buildsMax,
-  });
+  const state = emptyState();
+  const builds = createBuildTable({ state, inventory, buildsMax });
+  const joiner = createJoiner({ state, builds });
   const learnSeconds = await cpuSeconds(() => {
-    for (const fact of facts) builds.learn(fact, fact.occurredAt);
+    for (const fact of facts) {
+      joiner.changed(builds.learn(fact, fact.occurredAt), fact.occurredAt);
+    }
   });
   const joinSeconds = await cpuSeconds(() => {
-    for (const event of events) builds.join(event, now);
+    for (const event of events) joiner.join(event, now);
   });
-  const { builds: size, parked, released } = builds.counts();
-  const turns = await benchTurns(builds, events.slice(0, 20_000), facts.slice(-30_000));
+  const { builds: size } = builds.counts();
+  const { parked, released, incomplete, recent } = joiner.counts();
+  const recheckSeconds = await cpuSeconds(() => {
+    joiner.recheck(now);
+  });
+  const turns = await benchTurns({ builds, joiner }, events.slice(0, 20_000), facts.slice(-30_000));
   return [
     { metric: "runs and jobs in the table", value: size, unit: "builds" },
     { metric: "jobs of one runner", value: longLivedJobs, unit: "jobs" },
@@ -137,6 +143,11 @@ export async function benchJoin(short: boolean): Promise<BenchLine[]> {
     },
     { metric: "events left waiting by that", value: parked + released, unit: "events" },
     {
+      metric: "events looked at again after a start",
+      value: (parked + released + incomplete + recent) / recheckSeconds,
+      unit: "events/CPU-s",
+    },
+    {
       metric: "facts learned with those waiting, events between",
       value: turns,
       unit: "steps/CPU-s",
@@ -146,7 +157,7 @@ export async function benchJoin(short: boolean): Promise<BenchLine[]> {
 
 /** Known facts told again and new jobs of the runner, each followed by an event of its time. */
 async function benchTurns(
-  builds: BuildTable,
+  { builds, joiner }: { readonly builds: BuildTable; readonly joiner: Joiner },
   events: readonly Event[],
   facts: readonly BuildFact[],
 ): Promise<number> {
@@ -157,11 +168,11 @@ async function benchTurns(
   const told = [...fresh.flatMap(factsOf), ...facts.slice(0, 6_000)];
   const seconds = await cpuSeconds(() => {
     for (const [index, fact] of told.entries()) {
-      builds.learn(fact, from);
+      joiner.changed(builds.learn(fact, from), from);
       const event = events[index];
       const { occurredAt } = fact;
       if (event !== undefined) {
-        builds.join({ ...event, id: `egress:${index}`, feed: "egress", occurredAt }, from);
+        joiner.join({ ...event, id: `egress:${index}`, feed: "egress", occurredAt }, from);
       }
     }
   });

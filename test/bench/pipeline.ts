@@ -4,6 +4,7 @@
 import { Value } from "typebox/value";
 import { openMemoryBus } from "../../src/bus/memory.ts";
 import { VirtualClock } from "../../src/clock.ts";
+import { TimeConfig } from "../../src/correlation/correlation.ts";
 import { loadRuleset, readRuleFiles } from "../../src/detection/detection.ts";
 import { EnrichmentConfig } from "../../src/enrichment/enrichment.ts";
 import { LineageConfig } from "../../src/lineage/lineage.ts";
@@ -28,7 +29,7 @@ export async function benchPipeline(short: boolean): Promise<BenchLine[]> {
       telemetry: silentTelemetry(),
       enrichment: Value.Create(EnrichmentConfig),
       lineage: { ...Value.Create(LineageConfig), cacheHosts: ["cache.corp.example"] },
-      ...{ pageAgeMaxMs: 0, latenessMs: 0 },
+      time: Value.Create(TimeConfig),
     });
     await pipeline.start();
     const seconds = await cpuSeconds(async () => {

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BusTrouble } from "../../src/bus/bus.ts";
 import { openKafkaBus } from "../../src/bus/kafka.ts";
 import { realClock } from "../../src/clock.ts";
-import { busContract, codeOf, record, text, Watcher } from "../contract/bus.ts";
+import { busContract, codeOf, record, text, turn, until, Watcher } from "../contract/bus.ts";
 import { type KafkaService, startKafka } from "../services/kafka.ts";
 
 let kafka: KafkaService;
@@ -35,6 +35,81 @@ busContract("kafka", {
       remove: async () => undefined,
     };
   },
+});
+
+describe("kafka groups", () => {
+  it("leave members what they had when one joins or leaves", async () => {
+    const topicPrefix = `place-${places++}.`;
+    const bus = await openKafkaBus({
+      ...{ brokers: kafka.brokers, clientId: "test", topicPrefix, partitions: 6 },
+      ...{ clock: realClock },
+    });
+    try {
+      const join = async () => {
+        const watcher = new Watcher();
+        const settings = { group: "stage", topics: ["events", "alerts"] } as const;
+        return { watcher, consumer: await bus.consume(settings, watcher) };
+      };
+      /** What a member has now: assigned and not revoked since. */
+      const held = ({ watcher }: { watcher: Watcher }) => {
+        const now = new Set<string>();
+        for (const [act, place] of watcher.log.map((line) => line.split(" ") as [string, string])) {
+          if (act === "assigned") now.add(place);
+          if (act === "revoked") now.delete(place);
+        }
+        return [...now].filter((place) => place.startsWith("events/")).sort();
+      };
+      const settled = async (members: { watcher: Watcher }[], each: number) => {
+        await until(() => members.every((member) => held(member).length === each));
+      };
+      const one = await join();
+      await settled([one], 6);
+      const two = await join();
+      await settled([one, two], 3);
+      const before = [held(one), held(two)];
+      const three = await join();
+      await settled([one, two, three], 2);
+      expect(before[0]).toEqual(expect.arrayContaining(held(one)));
+      expect(before[1]).toEqual(expect.arrayContaining(held(two)));
+      const [ones, twos] = [held(one), held(two)];
+      await three.consumer.stop();
+      await settled([one, two], 3);
+      expect(held(one)).toEqual(expect.arrayContaining(ones));
+      expect(held(two)).toEqual(expect.arrayContaining(twos));
+    } finally {
+      await bus.close();
+    }
+  });
+
+  it("of one that shares with nobody commit nothing, and are forgotten", async () => {
+    const topicPrefix = `place-${places++}.`;
+    const bus = await openKafkaBus({
+      ...{ brokers: kafka.brokers, clientId: "test", topicPrefix, partitions: 2 },
+      ...{ clock: realClock },
+    });
+    const admin = new Kafka({ brokers: [...kafka.brokers], logLevel: logLevel.NOTHING }).admin();
+    try {
+      await admin.connect();
+      const groups = async () => {
+        const { groups: all } = await admin.listGroups();
+        return all.map(({ groupId }) => groupId).filter((id) => id.startsWith(topicPrefix));
+      };
+      const whole = { group: "table", whole: true, topics: ["events"] } as const;
+      await bus.append([record("k", "v")]);
+      const consumer = await bus.consume(whole, new Watcher());
+      await consumer.drained();
+      const [groupId = ""] = await groups();
+      expect(groupId).toMatch(/table\.[0-9a-f-]{36}$/);
+      await consumer.stop();
+      const topics = [`${topicPrefix}events`];
+      const [found] = await admin.fetchOffsets({ groupId, topics });
+      expect(found?.partitions.map(({ offset }) => offset)).toEqual(["-1", "-1"]);
+      while ((await groups()).length > 0) await turn(); // the broker of the tests looks each second
+    } finally {
+      await admin.disconnect();
+      await bus.close();
+    }
+  });
 });
 
 describe("kafka records by their place", () => {

@@ -1,6 +1,7 @@
 // The parts of the Kafka bus that need no broker.
 
 import { createRequire } from "node:module";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { BusTrouble, Offset, Topic } from "../../src/bus/bus.ts";
 import { KafkaAppends } from "../../src/bus/kafka-appends.ts";
@@ -35,6 +36,78 @@ describe("kafka partitions of a group", () => {
     expect(
       shares({ a: ["events"], b: ["alerts"], c: ["events"] }, { events: 1, alerts: 2 }),
     ).toEqual({ a: { events: [0] }, b: { alerts: [0, 1] }, c: {} });
+  });
+
+  it("stay with who had them, as far as members get equally many", () => {
+    const topics = ["builds", "lineage"];
+    const counts = new Map([
+      ["builds", 8],
+      ["lineage", 1],
+    ]);
+    const give = (held: Record<string, number[] | undefined>, at = () => 1) => {
+      const members = Object.entries(held).map(([memberId, partitions]) => {
+        return { memberId, topics, held: partitions && { at: at(), partitions } };
+      });
+      const shared = sharedOut(members, counts);
+      return Object.fromEntries([...shared].map(([id, share]) => [id, share.get("builds")]));
+    };
+    // One more: of four each member gives up to the balance only.
+    expect(give({ b: [1, 3, 5, 7], c: [0, 2, 4, 6], a: undefined })).toEqual({
+      a: [6, 7],
+      b: [1, 3, 5],
+      c: [0, 2, 4],
+    });
+  });
+
+  it("go to the later of two that claim them, and not where they do not exist", () => {
+    const member = (memberId: string, at: number, partitions: number[]) => {
+      return { memberId, topics: ["builds"], held: { at, partitions } };
+    };
+    const members = [member("a", 1, [0, 1]), member("b", 2, [1, 2, 99, -1, 0.5])];
+    const shared = sharedOut(members, new Map([["builds", 4]]));
+    expect(shared.get("b")?.get("builds")).toEqual([1, 2]);
+    expect(shared.get("a")?.get("builds")).toEqual([0, 3]);
+  });
+
+  it("are each given to one member, equally many, and few move when one joins or leaves", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 40 }),
+        fc.array(fc.constantFrom("a", "b", "c", "d", "e", "f"), { maxLength: 12 }),
+        (count, changes) => {
+          const topics = ["builds", "lineage"];
+          const counts = new Map([
+            ["builds", count],
+            ["lineage", 1],
+          ]);
+          let owners = new Map<string, readonly number[]>([["z", []]]);
+          for (const [at, id] of changes.entries()) {
+            const before = owners;
+            const ids = new Set(before.keys());
+            if (!ids.delete(id)) ids.add(id);
+            const members = [...ids].map((memberId) => {
+              const partitions = before.get(memberId);
+              return { memberId, topics, held: partitions && { at, partitions } };
+            });
+            const shared = sharedOut(members, counts);
+            owners = new Map([...shared].map(([of, share]) => [of, share.get("builds") ?? []]));
+            const all = [...owners.values()].flat();
+            expect(all.toSorted((a, b) => a - b)).toEqual([...Array(count).keys()]);
+            const sizes = [...owners.values()].map(({ length }) => length);
+            expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
+            for (const [of, share] of shared) {
+              expect(share.has("lineage")).toBe(owners.get(of)?.includes(0));
+            }
+            const moved = [...ids].flatMap((of) => {
+              return (owners.get(of) ?? []).filter((p) => before.get(of)?.includes(p) !== true);
+            });
+            const gone = before.get(id)?.length ?? Math.ceil(count / ids.size);
+            if (at > 0) expect(moved.length).toBeLessThanOrEqual(gone);
+          }
+        },
+      ),
+      { seed: 20260102, numRuns: 200 },
+    );
   });
 
   it("stay away when nobody reads them", () => {
@@ -137,7 +210,7 @@ function playedStreams(reach: Reach) {
   const streams = new KafkaStreams({
     group: "g",
     topics: {
-      partitions: 1,
+      partitionsOf: () => 1,
       topicOf: (name: string) => (name === "t.events" ? "events" : undefined),
       reach: async (_topic: Topic) => new Map([[0, brokers.reach]]),
     },

@@ -279,10 +279,10 @@ describe("serve", () => {
     expect(await bus.first("events", 0)).toBe(2);
     await bus.close();
     const states = openEmbeddedState({ path: join(dataDir, "state.db") });
-    const state = states.open("detect");
+    const state = await states.open({ stage: "detect", partition: 0 });
     state.advance("events", 0, 1);
-    state.commit();
-    states.close();
+    await state.commit();
+    await states.close();
 
     const settings = settingsFile({ dataDir, listen: { port: 0 } });
     const parts = { clock: realClock, telemetry: silentTelemetry(), stdout: process.stdout };

@@ -11,7 +11,7 @@ import { collectors } from "../../src/collector/collectors.ts";
 import { DoorsConfig, registerDoors } from "../../src/collector/receiver.ts";
 import { ServiceError } from "../../src/error.ts";
 import type { Feed } from "../../src/event/event.ts";
-import { silentTelemetry } from "../../src/telemetry.ts";
+import { silentTelemetry, type Telemetry } from "../../src/telemetry.ts";
 
 const secret = "It's a Secret to Everybody";
 const token = "a-token-of-some-length";
@@ -20,6 +20,7 @@ const now = Date.UTC(2026, 10, 24, 2, 8);
 interface Opened {
   readonly app: FastifyInstance;
   readonly taken: { readonly intake: Intake; readonly feed: Feed }[];
+  readonly telemetry: Telemetry;
   post(
     path: string,
     body: string | Buffer,
@@ -39,10 +40,11 @@ async function open(
   const app = fastify();
   opened.push(app);
   const taken: Opened["taken"] = [];
+  const telemetry = silentTelemetry();
   await registerDoors(app, {
     config: Value.Default(DoorsConfig, { ...config }) as DoorsConfig,
     clock: new VirtualClock(now),
-    telemetry: silentTelemetry(),
+    telemetry,
     collectors,
     accept: async (intake, feed) => {
       await accept?.(intake);
@@ -52,6 +54,7 @@ async function open(
   return {
     app,
     taken,
+    telemetry,
     // Awaited here: an injected request begins only then.
     post: async (path, body, headers = {}) =>
       await app.inject({ method: "POST", url: path, payload: body, headers }),
@@ -100,6 +103,21 @@ describe("doors", () => {
     expect([answer.statusCode, answer.json()]).toMatchObject([200, { accepted: 1, rejected: 0 }]);
     expect(taken.map((one) => one.feed)).toEqual([feed]);
     expect(taken[0]?.intake.events[0]).toMatchObject({ feed, receivedAt: now });
+  });
+
+  it("count the stamps of senders whose clocks are wrong, by feed", async () => {
+    const { post, telemetry } = await open();
+    const stamped = (time: string) => alert.replace(/"time":"[^"]+"/, `"time":"${time}"`);
+    const lines = [
+      ...["2026-11-24T02:08:59Z", "2026-11-24T01:08:01Z"].map(stamped),
+      ...["2026-11-24T02:09:01Z", "2031-01-01T00:00:00Z", "2026-11-24T01:07:59Z"].map(stamped),
+    ];
+    await post("/v1/falco", lines.join("\n"));
+    const metrics = await telemetry.metrics();
+    expect(metrics.match(/^pipewarden_stamps_skewed_total\{.*$/gm)).toEqual([
+      'pipewarden_stamps_skewed_total{feed="falco",skew="future"} 2',
+      'pipewarden_stamps_skewed_total{feed="falco",skew="past"} 1',
+    ]);
   });
 
   it("answers only after the append", async () => {

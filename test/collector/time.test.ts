@@ -72,14 +72,22 @@ describe("placeInTime", () => {
       "2026-01-01T00:01:00.001Z",
       0,
       "clamped",
-      { "pipewarden.ingest.claimed_time": "2026-01-01T00:01:00.001Z" },
+      {
+        "pipewarden.ingest.claimed_time": "2026-01-01T00:01:00.001Z",
+        "pipewarden.clock.skew": "future",
+        "pipewarden.clock.skew_seconds": 60,
+      },
     ],
     [
       "the year 9998",
       "9998-01-01T00:00:00Z",
       0,
       "clamped",
-      { "pipewarden.ingest.claimed_time": "9998-01-01T00:00:00Z" },
+      {
+        "pipewarden.ingest.claimed_time": "9998-01-01T00:00:00Z",
+        "pipewarden.clock.skew": "future",
+        "pipewarden.clock.skew_seconds": 251_572_003_200,
+      },
     ],
     ["no time", undefined, 0, "receipt", {}],
     [

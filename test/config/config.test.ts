@@ -2,8 +2,11 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { hourMs, secondMs } from "../../src/clock.ts";
 import { type Config, type ConfigSource, readConfig } from "../../src/config/config.ts";
+import { latenessOf, pageAgeMaxOf } from "../../src/correlation/correlation.ts";
 import { type Problem, ServiceError } from "../../src/error.ts";
+import { type Feed, feeds } from "../../src/event/event.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pipewarden-config-"));
 let files = 0;
@@ -191,6 +194,34 @@ describe("a wrong setting", () => {
   });
 });
 
+describe("time", () => {
+  it("has a lateness and a page age for each feed; what is given stands, the rest is default", () => {
+    const { time } = fromYaml(
+      "time: {idleSeconds: 5, latenessSeconds: {egress: 3}, pageAgeMaxMinutes: {trivy: 0}}",
+    );
+    expect(time.idleSeconds).toBe(5);
+    const late = (feed: Feed): number => latenessOf(time)(feed);
+    const age = (feed: Feed): number => pageAgeMaxOf(time)(feed);
+    expect(feeds.map((feed) => [feed, late(feed) / secondMs, age(feed) / hourMs])).toEqual([
+      ["falco", 60, 24],
+      ["github-webhook", 120, 24],
+      ["github-audit", 1_200, 24],
+      ["egress", 3, 24],
+      ["trivy", 600, 0],
+      ["registry", 120, 24],
+    ]);
+  });
+
+  it.each([
+    ["time: {latenessSeconds: {github-audit: 3}}", "githubAudit"],
+    ["time: {latenessSeconds: {falco: -1}}", "time.latenessSeconds.falco"],
+    ["time: {idleSeconds: 0}", "time.idleSeconds"],
+    ["pageAgeMaxMs: 60000", "pageAgeMaxMs"],
+  ])("refuses %s", (text, named) => {
+    expect(wrong(() => fromYaml(text))).toContain(named);
+  });
+});
+
 describe("the environment", () => {
   it("stands above the file, each text as what its setting asks for", () => {
     const config = fromYaml("listen: {host: 127.0.0.2, port: 1}\ndataDir: here\n", {
@@ -198,7 +229,7 @@ describe("the environment", () => {
       PW_RULES_DIRS: "rules, ours",
       PW_DOORS__FALCO_TOKENS: "0123456789abcdef,fedcba9876543210",
       PW_LOG_LEVEL: "warn",
-      PW_PAGE_AGE_MAX_MS: "60000",
+      PW_TIME__PAGE_AGE_MAX_MINUTES__GITHUB_AUDIT: "60",
       PW_CONSOLE_URL: "https://pipewarden.example",
       PATH: "/bin",
       PWD: "/",
@@ -212,7 +243,7 @@ describe("the environment", () => {
     expect(config.rulesDirs).toEqual(["rules", "ours"]);
     expect(config.doors.falcoTokens).toEqual(["0123456789abcdef", "fedcba9876543210"]);
     expect(config.logLevel).toBe("warn");
-    expect(config.pageAgeMaxMs).toBe(60_000);
+    expect(config.time.pageAgeMaxMinutes).toMatchObject({ githubAudit: 60, falco: 1_440 });
     expect(config.sinks["pager"]).toMatchObject({
       url: "https://hooks.example/a,b",
       secrets: ["one", "two"],
@@ -260,7 +291,7 @@ describe("the environment", () => {
 
   it.each([
     [{ PW_LISTEN__PROT: "1" }, "PW_LISTEN__PROT | a setting, perhaps PW_LISTEN__PORT"],
-    [{ PW_LISTEN_PORT: "1" }, "PW_LISTEN_PORT | one of PW_DATA_DIR, PW_LISTEN"],
+    [{ PW_LISTEN_PORT: "1" }, "PW_LISTEN_PORT | one of PW_DATA_DIR, PW_ROLES, PW_LISTEN"],
     [{ PW_LISTN__PORT: "1" }, "PW_LISTN__PORT | a setting, perhaps PW_LISTEN"],
     [{ PW_DATADIR: "x" }, "PW_DATADIR | a setting, perhaps PW_DATA_DIR"],
     [{ PW_: "x" }, "PW_ | one of PW_DATA_DIR"],

@@ -260,6 +260,148 @@ export function busContract(name: string, subject: BusSubject): void {
       }
     });
 
+    check("keeps topics about the whole company in one partition", async () => {
+      const bus = await open();
+      const undivided = ["lineage", "alerts", "pages", "dead-letters"] as const;
+      for (const topic of undivided) {
+        expect(bus.partitions(topic)).toBe(1);
+        await bus.append(keys.map((key) => record(key, "v", topic)));
+        expect(await bus.end(topic, 0)).toBe(keys.length);
+        expect(await codeOf(bus.end(topic, 1))).toContain("RangeError");
+      }
+      for (const topic of ["events", "builds", "matches", "documents"] as const) {
+        expect(bus.partitions(topic)).toBe(3);
+      }
+      const seen = new Watcher();
+      const consumer = await bus.consume({ group: "g", topics: ["alerts", "lineage"] }, seen);
+      await consumer.drained();
+      expect(seen.records.length).toBe(2 * keys.length);
+      for (const topic of ["alerts", "lineage"]) {
+        const own = seen.records.filter((record) => record.topic === topic);
+        expect(own.map(({ key }) => key)).toEqual(keys);
+      }
+    });
+
+    check(
+      "puts a record where it is told to, and refuses a partition it does not have",
+      async () => {
+        const bus = await open();
+        await bus.append([
+          ...[2, 0, 1, 2].map((partition, at) => ({ ...record("k", String(at)), partition })),
+          { ...record("k", "page", "pages"), partition: 0 },
+        ]);
+        const seen = new Watcher();
+        const consumer = await consume(bus, seen);
+        await consumer.drained();
+        const found = [...byPartition(seen.records)].map(([partition, records]) => {
+          return [partition, ...records.map(({ value }) => text(value))];
+        });
+        expect(found.sort()).toEqual([
+          [0, "1"],
+          [1, "2"],
+          [2, "0", "3"],
+        ]);
+        expect(await bus.end("pages", 0)).toBe(1);
+        const places = [
+          ["events", 3],
+          ["events", -1],
+          ["events", 0.5],
+          ["pages", 1],
+        ] as const;
+        for (const [topic, partition] of places) {
+          const call = [record("k", "with it"), { ...record("k", "v", topic), partition }];
+          expect(await codeOf(bus.append(call))).toContain("RangeError");
+        }
+        await consumer.drained();
+        expect(seen.records.length).toBe(4);
+      },
+    );
+
+    check("gives a consumer that shares with nobody every record", async () => {
+      const bus = await open();
+      const whole = { group: "table", whole: true, topics: ["events", "alerts"] } as const;
+      const [one, two, sharing] = [new Watcher(), new Watcher(), new Watcher()];
+      const first = await bus.consume(whole, one);
+      await bus.append(keys.map((key) => record(key, "0")));
+      await first.drained();
+      const second = await bus.consume(whole, two);
+      // One that shares under the same name is of another group.
+      const third = await bus.consume({ group: "table", topics: ["events"] }, sharing);
+      await bus.append(keys.map((key) => record(key, "1", "alerts")));
+      await Promise.all([first, second, third].map((consumer) => consumer.drained()));
+      const expected = keys.flatMap((key) => [`${key}=0`, `${key}=1`]).sort();
+      expect(one.texts.sort()).toEqual(expected);
+      expect(two.texts.sort()).toEqual(expected);
+      expect(sharing.records.length).toBe(keys.length);
+      expect(one.log.filter((line) => line.startsWith("revoked"))).toEqual([]);
+      await second.stop();
+      await bus.append([record("k", "2")]);
+      await first.drained();
+      expect(one.records.length).toBe(2 * keys.length + 1);
+      expect(one.log.filter((line) => line.startsWith("revoked"))).toEqual([]);
+      expect(two.log.filter((line) => line.startsWith("revoked")).length).toBe(4);
+    });
+
+    check("tells how far a consumer is behind", async () => {
+      const bus = await open({ partitions: 2 });
+      const seen = new Watcher();
+      const gate = Promise.withResolvers<void>();
+      seen.onBatch = () => gate.promise;
+      const call = (count: number) => {
+        return Array.from({ length: count }, (_, at) => ({
+          ...record("k", `${at}`),
+          partition: 1,
+        }));
+      };
+      await bus.append(call(5));
+      const consumer = await consume(bus, seen, "stage", 2);
+      await until(() => seen.log.includes("batch events/1"));
+      expect(consumer.behind("events", 1)).toBe(5);
+      await bus.append(call(3));
+      await until(() => consumer.behind("events", 1) === 8);
+      expect(consumer.behind("events", 0)).toBe(0);
+      expect(consumer.behind("alerts", 0)).toBe(0);
+      gate.resolve();
+      await consumer.drained();
+      await until(() => consumer.behind("events", 1) === 0);
+      await bus.append(call(1));
+      await consumer.drained();
+      await until(() => consumer.behind("events", 1) === 0);
+      expect(seen.records.length).toBe(9);
+      await consumer.stop();
+      await bus.append(call(1));
+      expect(consumer.behind("events", 1)).toBe(0);
+    });
+
+    check(
+      "gives a partition number of all topics to one member, and members equally many",
+      async () => {
+        const bus = await open({ partitions: 4 });
+        const topics: readonly Topic[] = ["events", "builds", "lineage", "alerts"];
+        const positions = new Map<string, Offset>();
+        const [one, two] = [new Watcher(positions), new Watcher(positions)];
+        const first = await bus.consume({ group: "stage", topics }, one);
+        const second = await bus.consume({ group: "stage", topics }, two);
+        for (const topic of topics) {
+          const partitions = [...Array(bus.partitions(topic)).keys()];
+          await bus.append(
+            partitions.map((partition) => ({ ...record("k", "v", topic), partition })),
+          );
+        }
+        await Promise.all([first.drained(), second.drained()]);
+        const numbersOf = ({ records }: Watcher) => {
+          return [...new Set(records.map(({ partition }) => partition))].sort();
+        };
+        expect([...numbersOf(one), ...numbersOf(two)].sort()).toEqual([0, 1, 2, 3]);
+        expect([numbersOf(one).length, numbersOf(two).length]).toEqual([2, 2]);
+        const owner = numbersOf(one).includes(0) ? one : two;
+        for (const topic of topics) {
+          expect(owner.records.some((record) => record.topic === topic)).toBe(true);
+        }
+        expect(one.records.length + two.records.length).toBe(10);
+      },
+    );
+
     check("begins where the handler says", async () => {
       const bus = await open({ partitions: 1 });
       await bus.append(["0", "1", "2", "3", "4"].map((value) => record("k", value)));

@@ -20,7 +20,7 @@ import {
 import { problemLine } from "../../src/error.ts";
 import type { BuildContext } from "../../src/event/build.ts";
 import type { Event, Fields } from "../../src/event/event.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { KeptState } from "../state/kept.ts";
 
 export const second = 1_000;
 export const minute = 60 * second;
@@ -144,9 +144,8 @@ export function eventOf({
 export class Bench {
   ruleset: Ruleset;
   readonly facts: EvictedFact[] = [];
-  readonly #states = openMemoryState();
+  readonly #kept = new KeptState();
   readonly #settings: Partial<CorrelationSettings>;
-  #state = this.#states.open("correlate");
   correlation: WindowedCorrelation;
 
   constructor(ruleset: Ruleset, settings: Partial<CorrelationSettings> = {}) {
@@ -158,7 +157,7 @@ export class Bench {
   #open(): WindowedCorrelation {
     return createCorrelation({
       ruleset: this.ruleset,
-      state: this.#state,
+      state: this.#kept.state,
       latenessMs: 5 * minute,
       onEvicted: (fact) => this.facts.push(fact),
       ...this.#settings,
@@ -168,8 +167,8 @@ export class Bench {
   /** As a crash right after a commit: everything in memory is gone, the State is read again. */
   restart(ruleset: Ruleset = this.ruleset): void {
     this.ruleset = ruleset;
-    this.#state.commit();
-    this.#state = this.#states.open("correlate");
+    void this.#kept.state.commit();
+    this.#kept.reopen();
     this.correlation = this.#open();
   }
 
@@ -196,7 +195,7 @@ export class Bench {
   }
 
   rows(table: string): number {
-    return this.#state.table(table).size;
+    return this.#kept.state.table(table).size;
   }
 
   #follow(shown: ReturnType<WindowedCorrelation["apply"]>): readonly Match[] {

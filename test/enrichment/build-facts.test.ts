@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { factsOf } from "../../src/enrichment/build-facts.ts";
-import type { BuildFact } from "../../src/enrichment/enrichment.ts";
+import type { RunFact } from "../../src/enrichment/enrichment.ts";
 import type { Event } from "../../src/event/event.ts";
 import {
   at,
@@ -13,10 +13,10 @@ import {
   runEvent,
 } from "./fixture.ts";
 
-function one(from: Event): BuildFact {
+function one(from: Event): RunFact {
   const facts = factsOf(from);
   expect(facts).toHaveLength(1);
-  return facts[0]!;
+  return facts[0] as RunFact;
 }
 
 describe("facts of a workflow_job webhook", () => {

@@ -1,12 +1,8 @@
 import { describe, expect, it } from "vitest";
-import {
-  type BuildTable,
-  type BuildTableSettings,
-  createBuildTable,
-  createInventory,
-} from "../../src/enrichment/enrichment.ts";
+import { createInventory } from "../../src/enrichment/enrichment.ts";
 import type { Event, JoinKeys } from "../../src/event/event.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
+import { KeptState } from "../state/kept.ts";
 import {
   at,
   auditRunEvent,
@@ -19,6 +15,7 @@ import {
   pullEvent,
   runEvent,
 } from "./fixture.ts";
+import { Task, type TaskSettings } from "./task.ts";
 
 const runner = "arc-x7-runner-abcde";
 
@@ -28,19 +25,18 @@ const inventory = createInventory([
   { name: "vm-3", hosts: ["twin.internal"] },
 ]);
 
-function table(settings: Partial<BuildTableSettings> = {}): BuildTable {
-  const state = openMemoryState().open("enrichment");
-  return createBuildTable({ state, inventory, ...settings });
+function table(settings: Partial<TaskSettings> = {}): Task {
+  return new Task({ state: emptyState(), inventory, ...settings });
 }
 
-function tell(builds: BuildTable, seconds: number, ...told: readonly Event[]): readonly Event[] {
+function tell(builds: Task, seconds: number, ...told: readonly Event[]): readonly Event[] {
   return told.flatMap((one) =>
     builds.factsOf(one).flatMap((fact) => builds.learn(fact, at(seconds))),
   );
 }
 
 /** The event joined, or undefined while it is parked. */
-function joined(builds: BuildTable, one: Event, seconds?: number): Event | undefined {
+function joined(builds: Task, one: Event, seconds?: number): Event | undefined {
   const now = seconds === undefined ? one.receivedAt : at(seconds);
   const result = builds.join(one, now);
   return result.kind === "ready" ? result.event : undefined;
@@ -569,15 +565,14 @@ describe("parking", () => {
   });
 
   it("survives a restart with what was committed", () => {
-    const store = openMemoryState();
-    const state = store.open("enrichment");
-    const builds = createBuildTable({ state, inventory });
+    const kept = new KeptState();
+    const builds = new Task({ state: kept.state, inventory });
     builds.join(falco(1, { pod: "waiting" }, "falco:parked"), at(1));
     builds.join(falco(1, { pod: "other" }, "falco:released"), at(-20));
     builds.due(at(-1));
     tell(builds, 2, runEvent(), jobEvent({ id: 9, runId: 99, runner: "third" }), preparedEvent());
-    state.commit();
-    const again = createBuildTable({ state: store.open("enrichment"), inventory });
+    void kept.state.commit();
+    const again = new Task({ state: kept.reopen(), inventory });
     expect(again.counts()).toMatchObject({ parked: 1, released: 1 });
     expect(again.nextDue()).toBe(at(16));
     expect(joined(again, falco(5, { pod: "third" }))?.build?.jobId).toBe("9");

@@ -1,15 +1,10 @@
 // What is remembered of events that have gone on, for how long, and what of it a restart keeps.
 
 import { describe, expect, it } from "vitest";
-import {
-  type BuildTable,
-  type BuildTableSettings,
-  createBuildTable,
-  createInventory,
-} from "../../src/enrichment/enrichment.ts";
+import { createInventory } from "../../src/enrichment/enrichment.ts";
 import type { Event } from "../../src/event/event.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
 import type { State } from "../../src/state/state.ts";
+import { KeptState } from "../state/kept.ts";
 import {
   at,
   auditRunEvent,
@@ -21,6 +16,7 @@ import {
   pullEvent,
   runEvent,
 } from "./fixture.ts";
+import { Task, type TaskSettings } from "./task.ts";
 
 const pod = "arc-x7-runner-abcde";
 const inventory = createInventory([]);
@@ -31,20 +27,22 @@ const otherPrepared = preparedEvent({ runId: 900, job: "other", runner: "r-900" 
 
 /** A table that can be made anew from what was committed. */
 class Service {
-  readonly #store = openMemoryState();
-  readonly #settings: Partial<BuildTableSettings>;
-  state: State;
-  builds: BuildTable;
+  readonly #kept = new KeptState();
+  readonly #settings: Partial<TaskSettings>;
+  builds: Task;
 
-  constructor(settings: Partial<BuildTableSettings> = {}) {
+  constructor(settings: Partial<TaskSettings> = {}) {
     this.#settings = settings;
-    this.state = this.#store.open("detect");
     this.builds = this.#made();
   }
 
+  get state(): State {
+    return this.#kept.state;
+  }
+
   restart(): void {
-    this.state.commit();
-    this.state = this.#store.open("detect");
+    void this.state.commit();
+    this.#kept.reopen();
     this.builds = this.#made();
   }
 
@@ -65,8 +63,8 @@ class Service {
     }, 0);
   }
 
-  #made(): BuildTable {
-    return createBuildTable({ state: this.state, inventory, ...this.#settings });
+  #made(): Task {
+    return new Task({ state: this.state, inventory, ...this.#settings });
   }
 }
 

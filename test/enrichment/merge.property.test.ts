@@ -1,13 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  type BuildFact,
-  type BuildTable,
-  createBuildTable,
-  createInventory,
-} from "../../src/enrichment/enrichment.ts";
+import { type BuildFact, createInventory } from "../../src/enrichment/enrichment.ts";
 import type { Event, JoinKeys } from "../../src/event/event.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
 import type { State } from "../../src/state/state.ts";
 import {
   at,
@@ -19,6 +14,7 @@ import {
   pullEvent,
   runEvent,
 } from "./fixture.ts";
+import { Task } from "./task.ts";
 
 const vm = { runner: "vm-1", runnerId: 9 };
 const step = (number: number, from: number, to: number): unknown => ({
@@ -70,9 +66,9 @@ const probes: readonly [number, JoinKeys][] = [
 
 const inventory = createInventory([{ name: "vm-1", addresses: ["10.0.0.5"] }]);
 
-function fresh(): { readonly builds: BuildTable; readonly state: State } {
-  const state = openMemoryState().open("enrichment");
-  return { builds: createBuildTable({ state, inventory }), state };
+function fresh(): { readonly builds: Task; readonly state: State } {
+  const state = emptyState();
+  return { builds: new Task({ state, inventory }), state };
 }
 
 function contents(state: State): unknown {
@@ -81,7 +77,7 @@ function contents(state: State): unknown {
   });
 }
 
-function answers(builds: BuildTable): unknown {
+function answers(builds: Task): unknown {
   return probes.map(([seconds, join], index) => {
     const probe = falco(seconds, join, `falco:probe-${index}`);
     const result = builds.join(probe, at(1_000));

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type BuildContext, isUntrusted, runKey } from "../../src/event/build.ts";
 import { createLineage, type LineageFact } from "../../src/lineage/lineage.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
 import { build, outsider, restored, saved } from "./fixture.ts";
 
 const runs: readonly BuildContext[] = [
@@ -38,7 +38,7 @@ function applied(
   facts: readonly LineageFact[],
   suspects: readonly { readonly run: string; readonly before: number }[] = [],
 ): Applied {
-  const graph = createLineage({ state: openMemoryState().open("lineage") });
+  const graph = createLineage({ state: emptyState() });
   const shown = (): Map<string, string> =>
     new Map(runs.map((run) => [runKey(run), JSON.stringify(graph.taintsOf(runKey(run)))]));
   const silent: string[] = [];

@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { createLineage, type Lineage, type LineageFact } from "../../src/lineage/lineage.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
+import { KeptState } from "../state/kept.ts";
 import { build, day, outsider, published, restored, saved, used } from "./fixture.ts";
 
 function lineage(...facts: readonly LineageFact[]): Lineage {
-  const graph = createLineage({ state: openMemoryState().open("lineage") });
+  const graph = createLineage({ state: emptyState() });
   for (const fact of facts) graph.apply(fact);
   return graph;
 }
@@ -230,8 +231,8 @@ describe("holders of a token", () => {
 
 describe("memory", () => {
   it("keeps what was committed", () => {
-    const store = openMemoryState();
-    const state = store.open("lineage");
+    const kept = new KeptState();
+    const { state } = kept;
     const graph = createLineage({ state });
     for (const fact of [
       saved(evil, "deps", 0),
@@ -242,14 +243,14 @@ describe("memory", () => {
       graph.apply(fact);
     }
     graph.suspect("acme/app#2/1", day(3));
-    state.commit();
-    const again = createLineage({ state: store.open("lineage") });
+    void state.commit();
+    const again = createLineage({ state: kept.reopen() });
     expect(origins(again, "3")).toEqual(["2", "1"]);
     expect(again.taintsOf("acme/app#3/1")).toEqual(graph.taintsOf("acme/app#3/1"));
   });
 
   it("forgets the oldest things and runs at its bounds, and counts them", () => {
-    const state = openMemoryState().open("lineage");
+    const state = emptyState();
     const graph = createLineage({ state, thingsMax: 100, runsMax: 50 });
     for (let n = 0; n < 2_000; n++) {
       graph.apply(saved(build(String(n)), `e${n}`, n / 1_000));
@@ -264,7 +265,7 @@ describe("memory", () => {
   });
 
   it("keeps the newest of one thing's many facts", () => {
-    const state = openMemoryState().open("lineage");
+    const state = emptyState();
     const graph = createLineage({ state });
     graph.apply(saved(evil, "deps", 0));
     for (let n = 0; n < 1_500; n++) graph.apply(restored(release, "deps", 1 + n / 1_000));
@@ -275,7 +276,7 @@ describe("memory", () => {
   });
 
   it("forgets a thing after its time without use, but keeps it while it is used", () => {
-    const state = openMemoryState().open("lineage");
+    const state = emptyState();
     const graph = createLineage({ state });
     graph.apply(saved(evil, "used", 0));
     graph.apply(saved(evil, "idle", 0));
@@ -290,8 +291,8 @@ describe("memory", () => {
   });
 
   it("keeps a run's taint when the entry it came by is forgotten", () => {
-    const store = openMemoryState();
-    const state = store.open("lineage");
+    const kept = new KeptState();
+    const { state } = kept;
     const graph = createLineage({ state, thingsMax: 100 });
     graph.apply(saved(evil, "deps", 0));
     graph.apply(restored(release, "deps", 1));
@@ -302,8 +303,8 @@ describe("memory", () => {
     graph.apply(restored(deploy, "out", 4));
     expect(origins(graph, "2")).toEqual(["1"]);
     expect(origins(graph, "3")).toEqual(["1"]);
-    state.commit();
-    const again = createLineage({ state: store.open("lineage"), thingsMax: 100 });
+    void state.commit();
+    const again = createLineage({ state: kept.reopen(), thingsMax: 100 });
     expect(origins(again, "3")).toEqual(["1"]);
   });
 });

@@ -9,12 +9,12 @@ import { sweepMs } from "../../src/bus/retention-sweep.ts";
 import { minuteMs, VirtualClock } from "../../src/clock.ts";
 import type { Collector, Delivery, Intake } from "../../src/collector/collector.ts";
 import { collectors } from "../../src/collector/collectors.ts";
-import type { Problem } from "../../src/error.ts";
+import { type Problem, ServiceError } from "../../src/error.ts";
 import { decodeEvent } from "../../src/event/codec.ts";
 import type { Event } from "../../src/event/event.ts";
 import { type DeadLetters, openDeadLetters } from "../../src/pipeline/dead-letters.ts";
 import { deadLetterRecord, setAsideRecord } from "../../src/pipeline/records.ts";
-import type { StageRunner } from "../../src/pipeline/stage.ts";
+import type { StageRunner } from "../../src/pipeline/stage-runner.ts";
 import { openMemoryState } from "../../src/state/memory.ts";
 import type { StateStore } from "../../src/state/state.ts";
 import { silentTelemetry, type Telemetry } from "../../src/telemetry.ts";
@@ -86,6 +86,25 @@ async function rigOf(parts: RigParts = {}): Promise<Rig> {
   closers.push(() => runner.stop());
   if (parts.bus === undefined) closers.unshift(() => bus.close());
   return { bus, clock, letters: deadLetters, runner, telemetry };
+}
+
+/** Takes `appends` calls and has no room after that. */
+function fullAfter(bus: Bus, appends: number): Bus {
+  let left = appends;
+  return new Proxy(bus, {
+    get: (target, name) => {
+      if (name === "append") {
+        return async (records: readonly NewRecord[]) => {
+          left -= 1;
+          if (left >= 0) return target.append(records);
+          const told = { place: "bus", expected: "room", found: "none" };
+          throw new ServiceError({ code: "intake-full", ...told });
+        };
+      }
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
 }
 
 async function put({ bus, runner }: Rig, ...records: NewRecord[]): Promise<void> {
@@ -304,18 +323,32 @@ describe("a dead letter", () => {
     expect(await idsOf(rig.letters)).toHaveLength(2);
   });
 
-  it("stays when the bus is full, or its mark cannot be saved; then it is read twice alike", async () => {
-    const states = openMemoryState();
-    const rig = await rigOf({ states });
+  it("stays when the bus is full", async () => {
+    const clock = new VirtualClock(start);
+    const bus = openMemoryBus({ clock });
+    const rig = await rigOf({ bus: fullAfter(bus, 1), clock });
+    closers.unshift(() => bus.close());
     await put(rig, letter("new thing"));
     const [id] = await idsOf(rig.letters);
-    states.close();
-    expect(await codeOf(rig.letters.retry(id!))).toBe("state-unavailable");
-    expect(await codeOf(rig.letters.drop(id!))).toBe("state-unavailable");
+    expect(await codeOf(rig.letters.retry(id!))).toBe("intake-full");
+    expect(await codeOf(rig.letters.drop(id!))).toBe("intake-full");
     expect(await idsOf(rig.letters)).toEqual([id]);
-    await codeOf(rig.letters.retry(id!));
-    const events = await eventsOn(rig.bus);
-    expect(events.map((event) => event.id)).toEqual(["falco:new thing", "falco:new thing"]);
+    expect(await eventsOn(bus)).toEqual([]);
+  });
+
+  it("is closed at once, also where the list cannot be saved, and for whoever lists later", async () => {
+    const states = openMemoryState();
+    const rig = await rigOf({ states });
+    await put(rig, letter("new one"), letter("new two"), letter("new three"));
+    const ids = await idsOf(rig.letters);
+    await states.close();
+    expect(await rig.letters.retry(ids[0]!)).toMatchObject({ kind: "done" });
+    expect(await rig.letters.drop(ids[1]!)).toBe(true);
+    expect(await idsOf(rig.letters)).toEqual([ids[2]]);
+    expect(await rig.letters.retry(ids[0]!)).toBeUndefined();
+    const other = await rigOf({ bus: rig.bus, clock: rig.clock });
+    await other.runner.drained();
+    expect(await idsOf(other.letters)).toEqual([ids[2]]);
   });
 
   it("is read by the real collector as the delivery would have been", async () => {

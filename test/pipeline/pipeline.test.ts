@@ -113,7 +113,7 @@ describe("the Midnight Commit", () => {
       "update delivered",
     ]);
     expect(await rig.pipeline.backlog()).toEqual({
-      ...{ detect: 0, correlate: 0, notify: 0, deliver: 0, store: 0, "dead-letters": 0 },
+      ...{ builds: 0, detect: 0, correlate: 0, notify: 0, deliver: 0, store: 0, "dead-letters": 0 },
     });
     // A day of it tells the same, so the tests below need no more.
     expect(composition(after)).toEqual(expected);
@@ -240,7 +240,7 @@ describe("a stop in the middle", () => {
     expect(composition(await inStore(second.store))).toEqual(expected);
     expect([...pagesOf(first), ...pagesOf(second)]).toHaveLength(1);
     expect(await second.pipeline.backlog()).toEqual({
-      ...{ detect: 0, correlate: 0, notify: 0, deliver: 0, store: 0, "dead-letters": 0 },
+      ...{ builds: 0, detect: 0, correlate: 0, notify: 0, deliver: 0, store: 0, "dead-letters": 0 },
     });
   });
 

@@ -6,10 +6,11 @@ import type { Bus, NewRecord, Topic } from "../../src/bus/bus.ts";
 import { openMemoryBus } from "../../src/bus/memory.ts";
 import { VirtualClock } from "../../src/clock.ts";
 import { ServiceError, UnavailableError } from "../../src/error.ts";
-import { type Stage, StageRunner } from "../../src/pipeline/stage.ts";
+import type { Stage, TaskParts } from "../../src/pipeline/stage.ts";
+import { StageRunner } from "../../src/pipeline/stage-runner.ts";
 import { openEmbeddedState } from "../../src/state/embedded.ts";
 import { openMemoryState } from "../../src/state/memory.ts";
-import type { State, StateStore } from "../../src/state/state.ts";
+import type { State, StateOwner, StateStore } from "../../src/state/state.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pipewarden-stage-"));
@@ -68,13 +69,43 @@ function faultyState(state: State, faults: Faults): State {
     table: (name) => state.table(name),
     position: (topic, partition) => state.position(topic, partition),
     advance: (topic, partition, next) => state.advance(topic, partition, next),
-    commit: () => {
+    commit: async () => {
       faults.pass("commit");
-      state.commit();
+      await state.commit();
       faults.pass("saved");
     },
     rollback: () => state.rollback(),
   };
+}
+
+/** A store whose commits may fail, and which shows the states that are open. */
+class WatchedStates implements StateStore {
+  readonly opened = new Map<number, State>();
+  readonly #states: StateStore;
+  readonly #faults: Faults;
+
+  constructor(states: StateStore, faults: Faults) {
+    this.#states = states;
+    this.#faults = faults;
+  }
+
+  async open(owner: StateOwner): Promise<State> {
+    const state = faultyState(await this.#states.open(owner), this.#faults);
+    this.opened.set(owner.partition, state);
+    return state;
+  }
+
+  close(): Promise<void> {
+    return this.#states.close();
+  }
+
+  /** One table over all partitions. */
+  rows(name: string): Record<string, number> {
+    const rows = [...this.opened.values()].flatMap((state) => [
+      ...state.table<number>(name).entries(),
+    ]);
+    return Object.fromEntries(rows.sort());
+  }
 }
 
 const text = (value: Uint8Array): string => Buffer.from(value).toString("utf8");
@@ -87,7 +118,6 @@ function eventOf(value: string): NewRecord {
 function countingStage(state: State, act: (value: string) => void = () => undefined): Stage {
   const counts = state.table<number>("counts");
   return {
-    topics: ["events"],
     apply: (records) =>
       records.map(({ value }) => {
         counts.put(text(value), (counts.get(text(value)) ?? 0) + 1);
@@ -100,13 +130,20 @@ function countingStage(state: State, act: (value: string) => void = () => undefi
 interface Parts {
   readonly bus: Bus;
   readonly clock: VirtualClock;
-  readonly state: State;
-  readonly make: (state: State) => Stage;
+  readonly states: StateStore;
+  readonly make: (state: State, parts: TaskParts) => Stage;
 }
 
-function runnerOf({ bus, clock, state, make }: Parts): StageRunner {
+function runnerOf({ bus, clock, states, make }: Parts): StageRunner {
   const telemetry = silentTelemetry();
-  return new StageRunner({ name: "detect", bus, state, clock, telemetry, make: () => make(state) });
+  return new StageRunner({
+    definition: {
+      name: "detect",
+      topics: ["events"],
+      open: (parts) => ({ make: () => make(parts.state, parts) }),
+    },
+    ...{ bus, states, clock, telemetry },
+  });
 }
 
 /** Lets everything happen that can; retries and ticks only as far as the clock is moved. */
@@ -146,59 +183,68 @@ async function valuesOf(bus: Bus, topic: Topic): Promise<string[]> {
   return values;
 }
 
-function countsOf(state: State): Record<string, number> {
-  return Object.fromEntries([...state.table<number>("counts").entries()].sort());
+function countsOf(states: WatchedStates): Record<string, number> {
+  return states.rows("counts");
 }
 
-function openParts(make?: (state: State) => Stage, faults = new Faults()) {
+/** One partition, so one task: what a test counts is what that one did. */
+function openParts(make?: Parts["make"], faults = new Faults()) {
   const clock = new VirtualClock();
-  const plainBus = openMemoryBus({ clock });
-  const plainState = openMemoryState().open("detect");
+  const plainBus = openMemoryBus({ clock, partitions: 1 });
   const bus = faultyBus(plainBus, faults);
-  const state = faultyState(plainState, faults);
-  const runner = runnerOf({ bus, clock, state, make: make ?? ((own) => countingStage(own)) });
-  return { clock, bus, plainBus, state, runner, faults };
+  const states = new WatchedStates(openMemoryState(), faults);
+  let opened: TaskParts | undefined;
+  const runner = runnerOf({
+    ...{ bus, clock, states },
+    make: (own, parts) => {
+      opened = parts;
+      return make === undefined ? countingStage(own) : make(own, parts);
+    },
+  });
+  const task = (): TaskParts => {
+    if (opened === undefined) throw new Error("no task is open");
+    return opened;
+  };
+  return { clock, bus, plainBus, states, runner, faults, task };
 }
 
 describe("a batch", () => {
   it("has its decision saved with its position, and on the bus after that", async () => {
-    const { runner, plainBus, faults, state, clock } = openParts();
+    const { runner, plainBus, faults, states, clock } = openParts();
     await plainBus.append([eventOf("a")]);
     await runner.start();
     await drained(runner, clock);
     expect(faults.steps).toEqual(["commit", "saved", "append", "appended"]);
     expect(await valuesOf(plainBus, "matches")).toEqual(["id of a"]);
-    expect(countsOf(state)).toEqual({ a: 1 });
-    expect(await runner.backlog()).toBe(0);
+    expect(countsOf(states)).toEqual({ a: 1 });
+    expect(runner.backlog()).toBe(0);
     await runner.stop();
   });
 
   it("is not applied again after its position was saved, by whoever comes next", async () => {
-    const { runner, plainBus, state, clock } = openParts();
+    const { runner, plainBus, states, clock } = openParts();
     await plainBus.append(["a", "b", "c"].map(eventOf));
     await runner.start();
     await drained(runner, clock);
     await runner.stop();
-    const again = runnerOf({ bus: plainBus, clock, state, make: (own) => countingStage(own) });
+    const again = runnerOf({ bus: plainBus, clock, states, make: (own) => countingStage(own) });
     await plainBus.append([eventOf("d")]);
-    expect(await again.backlog()).toBe(1);
     await again.start();
     await drained(again, clock);
-    expect(countsOf(state)).toEqual({ a: 1, b: 1, c: 1, d: 1 });
+    expect(countsOf(states)).toEqual({ a: 1, b: 1, c: 1, d: 1 });
     expect((await valuesOf(plainBus, "matches")).sort()).toHaveLength(4);
     await again.stop();
   });
 
   it("without outputs appends nothing, and still saves its position", async () => {
     const { runner, plainBus, faults, clock } = openParts(() => ({
-      topics: ["events"],
       apply: () => [],
     }));
     await plainBus.append([eventOf("a")]);
     await runner.start();
     await drained(runner, clock);
     expect(faults.steps).toEqual(["commit", "saved"]);
-    expect(await runner.backlog()).toBe(0);
+    expect(runner.backlog()).toBe(0);
     await runner.stop();
   });
 });
@@ -243,18 +289,18 @@ describe("a crash", () => {
     const dying = runnerOf({
       bus: faultyBus(bus, faults),
       clock,
-      state: faultyState(states.open().open("detect"), faults),
+      states: new WatchedStates(states.open(), faults),
       make,
     });
     await dying.start();
     await turns();
     await dying.stop();
-    const state = states.open().open("detect");
-    const next = runnerOf({ bus, clock, state, make: (own) => countingStage(own) });
+    const saved = new WatchedStates(states.open(), new Faults());
+    const next = runnerOf({ bus, clock, states: saved, make: (own) => countingStage(own) });
     await next.start();
     await drained(next, clock);
     await next.stop();
-    expect(countsOf(state)).toEqual(Object.fromEntries(values.map((value) => [value, 1])));
+    expect(countsOf(saved)).toEqual(Object.fromEntries(values.map((value) => [value, 1])));
     const out = await valuesOf(bus, "matches");
     expect(await valuesOf(bus, "dead-letters")).toEqual([]);
     return out;
@@ -286,16 +332,17 @@ describe("a fault that passes", () => {
     const [, at, error, saved] = fault;
     const faults = new Faults();
     const make = (own: State) => countingStage(own, () => faults.pass("apply"));
-    const { runner, plainBus, state, clock } = openParts(make, faults);
+    const { runner, plainBus, states, clock } = openParts(make, faults);
     await plainBus.append([eventOf("a")]);
     faults.strike(at, error);
     await runner.start();
     await turns();
     // What was decided before the bus refused is saved, and not decided again.
-    expect(countsOf(state)).toEqual(saved);
-    expect(await runner.backlog()).toBe(1);
+    expect(countsOf(states)).toEqual(saved);
+    // The record, as its batch is not over, and what was decided.
+    expect(runner.backlog()).toBe(1 + Object.keys(saved).length);
     await drained(runner, clock);
-    expect(countsOf(state)).toEqual({ a: 1 });
+    expect(countsOf(states)).toEqual({ a: 1 });
     expect(new Set(await valuesOf(plainBus, "matches"))).toEqual(new Set(["id of a"]));
     expect(await valuesOf(plainBus, "dead-letters")).toEqual([]);
     await runner.stop();
@@ -311,7 +358,7 @@ describe("a fault that passes", () => {
         if (value === "b") faults.pass("apply");
       });
     };
-    const { runner, plainBus, state, clock } = openParts(make, faults);
+    const { runner, plainBus, states, clock } = openParts(make, faults);
     await plainBus.append([eventOf("a")]);
     await runner.start();
     await drained(runner, clock);
@@ -319,9 +366,9 @@ describe("a fault that passes", () => {
     await plainBus.append([eventOf("b")]);
     await turns();
     expect(made).toEqual([0, 1]);
-    expect(countsOf(state)).toEqual({ a: 1 });
+    expect(countsOf(states)).toEqual({ a: 1 });
     await drained(runner, clock);
-    expect(countsOf(state)).toEqual({ a: 1, b: 1 });
+    expect(countsOf(states)).toEqual({ a: 1, b: 1 });
     await runner.stop();
   });
 });
@@ -340,16 +387,16 @@ describe("a batch that was saved in part", () => {
         tries += value === "c" ? 1 : 0;
         if (value === "c" && tries === 1) throw new UnavailableError("locked");
       });
-    const { runner, plainBus, state, clock } = openParts(make, faults);
+    const { runner, plainBus, states, clock } = openParts(make, faults);
     await plainBus.append(
       ["a", "poison", "b", "c"].map((value) => ({ ...eventOf(value), key: "one" })),
     );
     await runner.start();
     await turns();
-    expect(countsOf(state)).toEqual({ a: 1, b: 1 });
-    expect(await runner.backlog()).toBe(1);
+    expect(countsOf(states)).toEqual({ a: 1, b: 1 });
+    expect(runner.backlog()).toBe(4);
     await drained(runner, clock);
-    expect(countsOf(state)).toEqual({ a: 1, b: 1, c: 1 });
+    expect(countsOf(states)).toEqual({ a: 1, b: 1, c: 1 });
     expect(await valuesOf(plainBus, "dead-letters")).toHaveLength(1);
     await runner.stop();
   });
@@ -359,7 +406,7 @@ describe("a record that cannot be applied", () => {
   it("alone goes to the dead letters, with its reason and its bytes", async () => {
     // One key, so one partition and one batch.
     const of = (value: string): NewRecord => ({ ...eventOf(value), key: "one" });
-    const { runner, plainBus, state, clock } = openParts((own) =>
+    const { runner, plainBus, states, clock } = openParts((own) =>
       countingStage(own, (value) => {
         if (value.startsWith("poison")) throw new TypeError(`x of undefined\u001b[31m in ${value}`);
       }),
@@ -367,7 +414,7 @@ describe("a record that cannot be applied", () => {
     await plainBus.append(["a", "poison ü", "b", "poison 2", "c"].map(of));
     await runner.start();
     await drained(runner, clock);
-    expect(countsOf(state)).toEqual({ a: 1, b: 1, c: 1 });
+    expect(countsOf(states)).toEqual({ a: 1, b: 1, c: 1 });
     expect(await valuesOf(plainBus, "matches")).toEqual(["id of a", "id of b", "id of c"]);
     const letters = (await valuesOf(plainBus, "dead-letters")).map((letter) => JSON.parse(letter));
     expect(letters).toHaveLength(2);
@@ -377,27 +424,26 @@ describe("a record that cannot be applied", () => {
     expect(problem.place).toMatch(/^events\/\d+\/1$/);
     expect(problem.expected).toBe("a record that stage detect can apply");
     expect(problem.found).toContain("TypeError: x of undefined\\u001b[31m in poison");
-    expect(await runner.backlog()).toBe(0);
+    expect(runner.backlog()).toBe(0);
     await runner.stop();
   });
 
   it("is set aside too when what it leads to is too large for the bus", async () => {
-    const { runner, plainBus, state, clock, faults } = openParts();
+    const { runner, plainBus, states, clock, faults } = openParts();
     await plainBus.append([eventOf("huge")]);
     // The first try and the one alone.
     faults.strike(0, unavailable("body-too-large"));
     faults.strike(1, unavailable("body-too-large"));
     await runner.start();
     await drained(runner, clock);
-    expect(countsOf(state)).toEqual({});
+    expect(countsOf(states)).toEqual({});
     expect(await valuesOf(plainBus, "dead-letters")).toHaveLength(1);
-    expect(await runner.backlog()).toBe(0);
+    expect(runner.backlog()).toBe(0);
     await runner.stop();
   });
 
   it("becomes a dead letter that is cut where the bus would not take it whole", async () => {
     const { runner, plainBus, clock } = openParts(() => ({
-      topics: ["events"],
       apply: () => {
         throw new Error("too much for me");
       },
@@ -414,7 +460,6 @@ describe("a record that cannot be applied", () => {
   it("stays on the bus while its dead letter cannot be written", async () => {
     const faults = new Faults();
     const make = () => ({
-      topics: ["events" as const],
       apply: () => {
         throw new Error("poison");
       },
@@ -425,7 +470,7 @@ describe("a record that cannot be applied", () => {
     await runner.start();
     await turns();
     expect(await valuesOf(plainBus, "dead-letters")).toEqual([]);
-    expect(await runner.backlog()).toBe(1);
+    expect(runner.backlog()).toBe(2);
     await drained(runner, clock);
     expect(await valuesOf(plainBus, "dead-letters")).toHaveLength(1);
     await runner.stop();
@@ -436,7 +481,6 @@ describe("ticks", () => {
   /** Says what is due each time it is, until it has said everything. */
   function dueStage(due: number[], onTick: (now: number) => void = () => undefined): Stage {
     return {
-      topics: ["events"],
       apply: (records) => {
         due.push(...records.map(({ value }) => Number(text(value))));
         return [];
@@ -460,6 +504,7 @@ describe("ticks", () => {
     const stage = dueStage([5_000], (now) => ticks.push(now));
     const { runner, plainBus, clock } = openParts(() => stage);
     await runner.start();
+    await turns();
     clock.advanceTo(4_999);
     await turns();
     expect(ticks).toEqual([]);
@@ -485,7 +530,6 @@ describe("ticks", () => {
   it("of a stage that is always due leave time for others", async () => {
     let ticks = 0;
     const stage: Stage = {
-      topics: ["events"],
       apply: () => [],
       tick: () => {
         ticks += 1;
@@ -495,6 +539,7 @@ describe("ticks", () => {
     };
     const { runner, clock } = openParts(() => stage);
     await runner.start();
+    await turns();
     for (let step = 0; step < 100; step += 1) {
       clock.advance(1);
       await turns(2);
@@ -519,15 +564,16 @@ describe("ticks", () => {
         nextTick: () => (table.get("ticked") === undefined ? 1_000 : undefined),
       };
     };
-    const { runner, plainBus, clock, state } = openParts(make, faults);
+    const { runner, plainBus, clock, states } = openParts(make, faults);
     // The tick itself fails, then the bus, then the state.
     faults.strike(0, new TypeError("x of undefined"));
     faults.strike(2, unavailable("intake-full"));
     faults.strike(6, unavailable("state-unavailable"));
     await runner.start();
+    await turns();
     clock.advanceTo(1_000);
     await turns();
-    expect(state.table("ticks").size).toBe(0);
+    expect(states.rows("ticks")).toEqual({});
     clock.advanceTo(1_999);
     await turns();
     expect(tried).toEqual([1_000]);
@@ -536,7 +582,7 @@ describe("ticks", () => {
       await turns();
     }
     expect(tried).toEqual([1_000, 2_000, 3_000, 4_000]);
-    expect(state.table("ticks").get("ticked")).toBe(4_000);
+    expect(states.rows("ticks")).toEqual({ ticked: 4_000 });
     expect(new Set(await valuesOf(plainBus, "matches"))).toEqual(new Set(["due"]));
     await runner.stop();
   });
@@ -548,7 +594,6 @@ describe("one thing at a time", () => {
     return {
       open: gate.resolve,
       stage: {
-        topics: ["events"],
         apply: async (records) => {
           happened.push(`begin ${records.length}`);
           await gate.promise;
@@ -563,28 +608,23 @@ describe("one thing at a time", () => {
     };
   }
 
-  it("keeps changes, ticks and remaking out of a batch that waits", async () => {
+  it("keeps changes and ticks out of a batch that waits", async () => {
     const happened: string[] = [];
     const { stage, open } = gatedStage(happened);
-    let made = 0;
-    const { runner, plainBus, clock } = openParts(() => {
-      made += 1;
-      return stage;
-    });
+    const { runner, plainBus, clock, task } = openParts(() => stage);
     await plainBus.append([eventOf("a")]);
     await runner.start();
     await turns();
     const waiting = [
-      runner.change(() => happened.push("change 1")),
+      task().change(() => happened.push("change 1")),
       runner.tick(),
-      runner.remake(),
-      runner.change(() => happened.push(`change 2 of stage ${made}`)),
+      task().change(() => happened.push("change 2")),
     ];
     await turns();
     expect(happened).toEqual(["begin 1"]);
     open();
     await Promise.all(waiting);
-    expect(happened).toEqual(["begin 1", "end", "change 1", "tick", "change 2 of stage 2"]);
+    expect(happened).toEqual(["begin 1", "end", "change 1", "tick", "change 2"]);
     await drained(runner, clock);
     await runner.stop();
   });
@@ -592,7 +632,7 @@ describe("one thing at a time", () => {
   it("stops only when the batch is done, and begins nothing after that", async () => {
     const happened: string[] = [];
     const { stage, open } = gatedStage(happened);
-    const { runner, plainBus, state } = openParts(() => stage);
+    const { runner, plainBus, states } = openParts(() => stage);
     await plainBus.append([eventOf("a")]);
     await runner.start();
     await turns();
@@ -605,8 +645,7 @@ describe("one thing at a time", () => {
     open();
     await stopping;
     expect(happened).toEqual(["begin 1", "end"]);
-    const positions = [0, 1, 2, 3].map((partition) => state.position("events", partition));
-    expect(positions.reduce((a, b) => a + b)).toBe(1);
+    expect(states.opened.get(0)?.position("events", 0)).toBe(1);
     await plainBus.append([eventOf("b")]);
     await turns();
     expect(happened).toHaveLength(2);
@@ -629,23 +668,24 @@ describe("one thing at a time", () => {
   });
 
   it("saves a change, and takes it back when it cannot be saved", async () => {
-    const { runner, state, faults, plainBus, clock } = openParts();
-    const table = state.table<number>("counts");
+    const { runner, states, faults, plainBus, clock, task } = openParts();
     await runner.start();
-    await runner.change(() => table.put("x", 1));
+    await turns();
+    const table = task().state.table<number>("counts");
+    await task().change(() => table.put("x", 1));
     faults.strike(0, unavailable("state-unavailable"));
-    await expect(runner.change(() => table.put("x", 2))).rejects.toThrow("state-unavailable");
+    await expect(task().change(() => table.put("x", 2))).rejects.toThrow("could not be saved");
     expect(table.get("x")).toBe(1);
     const broken = () => {
       table.put("x", 3);
       throw new RangeError("half-way");
     };
-    await expect(runner.change(broken)).rejects.toThrow("half-way");
+    await expect(task().change(broken)).rejects.toThrow("half-way");
     expect(table.get("x")).toBe(1);
     // And the next batch goes on as if nothing had been.
     await plainBus.append([eventOf("a")]);
     await drained(runner, clock);
-    expect(countsOf(state)).toEqual({ a: 1, x: 1 });
+    expect(countsOf(states)).toEqual({ a: 1, x: 1 });
     await runner.stop();
   });
 });

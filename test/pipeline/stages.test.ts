@@ -1,29 +1,41 @@
 import { describe, expect, it } from "vitest";
 import type { AlertChange, Alerts, Notice } from "../../src/alert/alert.ts";
 import type { BusRecord, NewRecord, Topic } from "../../src/bus/bus.ts";
-import type { Correlation, RoutedMatch } from "../../src/correlation/correlation.ts";
+import {
+  type Correlation,
+  createWatermarks,
+  type Progress,
+  type RoutedMatch,
+} from "../../src/correlation/correlation.ts";
 import type { Detection, Match } from "../../src/detection/detection.ts";
-import type { BuildFact, BuildTable } from "../../src/enrichment/enrichment.ts";
+import {
+  type BuildFact,
+  type Changes,
+  factKey,
+  type Joiner,
+} from "../../src/enrichment/enrichment.ts";
 import { UnavailableError } from "../../src/error.ts";
 import type { Event } from "../../src/event/event.ts";
 import type { Lineage, LineageFact } from "../../src/lineage/lineage.ts";
+import type { BuildNews, SharedBuilds } from "../../src/pipeline/builds.ts";
+import { createDetectStage } from "../../src/pipeline/detect-stage.ts";
 import {
   alertRecord,
-  buildRecord,
   documentRecord,
   eventRecord,
   lineageRecord,
   noticeRecord,
   routedRecord,
+  watermarkRecords,
 } from "../../src/pipeline/records.ts";
 import type { Stage } from "../../src/pipeline/stage.ts";
 import {
   createCorrelateStage,
   createDeliverStage,
-  createDetectStage,
   createNotifyStage,
   createStoreStage,
 } from "../../src/pipeline/stages.ts";
+import { emptyState } from "../../src/state/memory.ts";
 import type { StoreDocument } from "../../src/store/store.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
 import { alertOf, eventOf, incidentDocument, incidentOf } from "../contract/store.ts";
@@ -40,7 +52,7 @@ function broken(topic: Topic): NewRecord {
 
 /** What went out, as `topic key`. */
 async function applied(stage: Stage, records: readonly NewRecord[]): Promise<string[]> {
-  return (await stage.apply(onBus(records), 1_000)).map(({ topic, key }) => `${topic} ${key}`);
+  return (await stage.apply(onBus(records))).map(({ topic, key }) => `${topic} ${key}`);
 }
 
 const letter = "dead-letters stored-record-invalid";
@@ -62,7 +74,12 @@ const lineageFact: LineageFact = {
 
 describe("the detect stage", () => {
   interface Table {
-    readonly table: BuildTable;
+    readonly builds: Pick<SharedBuilds, "learn">;
+    /** What other tasks have learned, as if it were told now. */
+    tell(learned: BuildFact | "many"): void;
+    readonly news: BuildNews;
+    readonly joiner: Joiner;
+    readonly progress: Progress;
     readonly said: string[];
   }
 
@@ -75,32 +92,68 @@ describe("the detect stage", () => {
       parked = [];
       return events;
     };
-    const table = {
-      factsOf: (event: Event) => (event.feed === "github-webhook" ? [fact] : []),
+    let told: { readonly of: BuildFact }[] | "many" = [];
+    const news = {
+      take: () => {
+        const taken = told;
+        told = [];
+        return taken as unknown as readonly Changes[] | "many";
+      },
+      close: () => undefined,
+    };
+    const builds = {
       learn: (learned: BuildFact) => {
         said.push(`learn ${learned.run}`);
-        return letGo();
+        return { of: learned } as unknown as Changes;
       },
+    };
+    const joiner = {
+      factsOf: (event: Event) => (event.feed === "github-webhook" ? [fact] : []),
+      changed: ({ of }: { readonly of: BuildFact }) => (of.run === fact.run ? letGo() : []),
       join: (event: Event) => {
         said.push(`join ${event.id}`);
         if (event.feed === "github-webhook") return { kind: "ready", event } as const;
         parked.push(event);
         return { kind: "parked", until: 15_000 } as const;
       },
-      due: letGo,
+      recheck: () => {
+        said.push("recheck");
+        return letGo();
+      },
+      due: (now: number) => (now >= 15_000 ? letGo() : []),
       nextDue: () => (parked.length === 0 ? undefined : 15_000),
-      counts: () => ({ builds: said.length, buildsEvicted: said.length, parkedFull: 0 }),
+      counts: () => ({ parkedFull: 0, releasedEvicted: said.length }),
     };
-    return { table: table as unknown as BuildTable, said };
+    let at: number | undefined;
+    const progress: Progress = {
+      saw: ({ occurredAt }) => occurredAt < (at ?? 0),
+      passed: (now) => {
+        at = now >= 60_000 ? now : at;
+      },
+      watermark: () => at,
+      nextDue: () => 60_000,
+    };
+    return {
+      ...{ builds, news, said, progress },
+      joiner: joiner as unknown as Joiner,
+      tell: (learned) => {
+        if (learned === "many" || told === "many") told = "many";
+        else told.push({ of: learned });
+      },
+    };
   }
 
-  function detectStage({ table }: Table, emitting: typeof emit = emit): Stage {
+  function detectStage(
+    { builds, news, joiner, progress }: Table,
+    emitting: typeof emit = emit,
+  ): Stage {
     const detection = {
       detect: (event: Event) => [{ match: matchOf(`mat ${event.id}`, [event]), alerts: true }],
     };
     return createDetectStage({
       emit: emitting,
-      builds: table,
+      ...{ builds, news, joiner, progress },
+      watermarks: (at) => watermarkRecords({ partitions: () => 2 }, { source: 3, at }),
       detection: detection as unknown as Detection,
       routes: (match) => [{ correlation: "seq", groupKey: match.id, match } as RoutedMatch],
       lineageFacts: (event) => [{ ...lineageFact, thing: `cache:${event.id}` }],
@@ -118,38 +171,60 @@ describe("the detect stage", () => {
     const stage = detectStage(parkingTable(), telling);
     await applied(stage, [webhook]);
     await applied(stage, [webhook]);
-    // The table counts one per call; the first webhook is learned and joined.
-    expect(evicted).toEqual(["builds 2", "parked 0", "builds 2", "parked 0"]);
+    // The joiner counts one per call; the webhook is learned and joined.
+    expect(evicted).toEqual(["parked 0", "released 2", "parked 0", "released 2"]);
   });
 
   const webhook = eventRecord(eventOf("hook:1", { feed: "github-webhook" }), "build-07");
 
+  const led = ["lineage cache:falco:1", "alerts rule-1", "matches seq\u0000mat falco:1"];
+
+  it("looks at all that waits once, before anything else", () => {
+    const table = parkingTable();
+    const stage = detectStage(table);
+    expect(stage.nextTick?.()).toBe(0);
+    expect(stage.tick?.(1_000)).toEqual([]);
+    expect(stage.tick?.(1_000)).toEqual([]);
+    expect(table.said).toEqual(["recheck"]);
+    expect(stage.nextTick?.()).toBe(62_000);
+  });
+
   it("lets parked events go when a fact comes, with what they lead to", async () => {
     const table = parkingTable();
     const stage = detectStage(table);
+    stage.tick?.(1_000);
     expect(await applied(stage, [eventRecord(eventOf("falco:1"), "build-07")])).toEqual([]);
     expect(stage.nextTick?.()).toBe(15_000);
     expect(await applied(stage, [webhook])).toEqual([
-      "builds acme/api#1/1",
-      ...["lineage cache:falco:1", "alerts rule-1", "matches seq\u0000mat falco:1"],
+      `builds ${factKey(fact)}`,
+      ...led,
       ...["lineage cache:hook:1", "alerts rule-1", "matches seq\u0000mat hook:1"],
     ]);
-    expect(stage.nextTick?.()).toBeUndefined();
-    expect(table.said).toEqual(["join falco:1", "learn acme/api#1/1", "join hook:1"]);
+    expect(stage.nextTick?.()).toBe(62_000);
+    expect(table.said).toEqual(["recheck", "join falco:1", "learn acme/api#1/1", "join hook:1"]);
   });
 
-  it("learns what other workers say of builds, without saying it again", async () => {
+  it.each([
+    ["a fact that another task learned", fact, []],
+    ["more of them than are kept", "many", ["recheck"]],
+  ] as const)("lets them go for %s", async (_name, told, again) => {
     const table = parkingTable();
     const stage = detectStage(table);
+    stage.tick?.(1_000);
     await applied(stage, [eventRecord(eventOf("falco:1"), "build-07")]);
-    expect(await applied(stage, [buildRecord(fact)])).toEqual([
-      ...["lineage cache:falco:1", "alerts rule-1", "matches seq\u0000mat falco:1"],
-    ]);
+    table.tell({ ...fact, run: "acme/api#2/1" });
+    expect(stage.tick?.(2_000)).toEqual([]);
+    table.tell(told);
+    const out = stage.tick?.(2_000) ?? [];
+    expect(out.map(({ topic, key }) => `${topic} ${key}`)).toEqual(led);
+    expect(table.said).toEqual(["recheck", "join falco:1", ...again]);
   });
 
-  it("lets them go when they have waited long enough", () => {
+  it("lets them go when they have waited long enough", async () => {
     const stage = detectStage(parkingTable());
-    void stage.apply(onBus([eventRecord(eventOf("falco:1"), "build-07")]), 0);
+    stage.tick?.(0);
+    await applied(stage, [eventRecord(eventOf("falco:1"), "build-07")]);
+    expect(stage.tick?.(14_999)).toEqual([]);
     expect(stage.tick?.(15_000).map(({ topic }) => topic)).toEqual([
       "lineage",
       "alerts",
@@ -157,11 +232,24 @@ describe("the detect stage", () => {
     ]);
   });
 
-  it("sets aside what it cannot read, of either topic, and reads on", async () => {
+  it("tells how far time has come, to every partition of the matches, once", async () => {
     const stage = detectStage(parkingTable());
-    const records = [broken("events"), broken("builds"), webhook];
-    const out = await applied(stage, records);
-    expect(out.slice(0, 3)).toEqual([letter, letter, "builds acme/api#1/1"]);
+    const out = stage.tick?.(62_000) ?? [];
+    expect(out.map(({ topic, key, partition }) => `${topic} ${key} ${partition}`)).toEqual([
+      "matches watermark/3 0",
+      "matches watermark/3 1",
+    ]);
+    expect(stage.tick?.(62_000)).toEqual([]);
+    // After what it speaks for.
+    stage.tick?.(63_000);
+    const next = await applied(stage, [webhook]);
+    expect(next.at(-1)).toBe("matches seq\u0000mat hook:1");
+  });
+
+  it("sets aside what it cannot read, and reads on", async () => {
+    const stage = detectStage(parkingTable());
+    const out = await applied(stage, [broken("events"), webhook]);
+    expect(out.slice(0, 2)).toEqual([letter, `builds ${factKey(fact)}`]);
   });
 });
 
@@ -180,7 +268,7 @@ describe("the correlate stage", () => {
     };
     return createCorrelateStage({
       correlation: correlation as unknown as Correlation,
-      latenessMs: 100,
+      watermarks: createWatermarks({ state: emptyState(), sources: 2 }),
     });
   }
 
@@ -194,22 +282,28 @@ describe("the correlate stage", () => {
     expect(await applied(stage, [routed("loud", 10), routed("quiet", 20)])).toEqual([
       ...["alerts rule-1", "matches next\u0000g"],
       "matches next\u0000g",
-      "alerts rule-1",
     ]);
   });
 
-  it("moves on with the latest match it has seen, less the lateness, and never back", async () => {
+  const told = (source: number, at: number) =>
+    watermarkRecords({ partitions: () => 1 }, { source, at });
+
+  it("moves on when every partition of events has come so far, and by nothing else", async () => {
     const advanced: number[] = [];
     const stage = correlateStage(advanced);
-    await applied(stage, [routed("a", 1_000), routed("b", 500)]);
-    await applied(stage, [routed("c", 700)]);
-    expect(advanced).toEqual([900, 900]);
+    expect(await applied(stage, [...told(0, 500), routed("quiet", 9_000)])).toEqual([
+      "matches next\u0000g",
+    ]);
+    expect(advanced).toEqual([]);
+    expect(await applied(stage, told(1, 700))).toEqual(["alerts rule-1"]);
+    await applied(stage, [...told(0, 600), ...told(0, 400)]);
+    expect(advanced).toEqual([500, 600, 600]);
   });
 
   it("sets aside what it cannot read", async () => {
     const stage = correlateStage([]);
     expect(await applied(stage, [broken("matches"), routed("quiet", 1)])).toEqual([
-      ...[letter, "matches next\u0000g", "alerts rule-1"],
+      ...[letter, "matches next\u0000g"],
     ]);
   });
 });
@@ -256,13 +350,13 @@ describe("the notify stage", () => {
       pagesWithheld: ({ count }: { count?: number }) => counts.push(count),
     };
     const stage = notifyStage([], telling);
-    await stage.apply(onBus([alertRecord(matchOf("mat_1")), lineageRecord(lineageFact)]), 0);
+    await stage.apply(onBus([alertRecord(matchOf("mat_1")), lineageRecord(lineageFact)]));
     expect(counts).toEqual([2, 0]);
   });
 
   it("sends notices on their way before the documents, a joined event above a plain one", async () => {
     const stage = notifyStage([]);
-    const out = await stage.apply(onBus([alertRecord(matchOf("mat_1"))]), 0);
+    const out = await stage.apply(onBus([alertRecord(matchOf("mat_1"))]));
     expect(out.map(({ topic, key }) => `${topic} ${key}`)).toEqual([
       "pages inc_1",
       ...["documents inc_1", "documents alr_1", "documents falco:1", "documents egress:2"],

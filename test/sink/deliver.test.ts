@@ -34,7 +34,7 @@ function bench(sinks: readonly FakeSink[], more: Partial<DeliverySettings> = {})
   const telemetry = silentTelemetry();
   const commit = async (change: () => void) => {
     change();
-    state.commit();
+    await state.commit();
   };
   const delivery = createDelivery({ sinks, state, clock, telemetry, commit, ...more });
   return {
@@ -44,7 +44,7 @@ function bench(sinks: readonly FakeSink[], more: Partial<DeliverySettings> = {})
     metrics: telemetry.metrics,
     promise(...notices) {
       for (const notice of notices) delivery.promise(notice);
-      state.commit();
+      void state.commit();
     },
     async advance(durationMs, stepMs = durationMs) {
       for (let moved = 0; moved < durationMs; moved += stepMs) {
@@ -379,7 +379,7 @@ describe("delivery", () => {
         state.rollback();
         throw new Error("disk full");
       }
-      state.commit();
+      await state.commit();
     };
     const soc = fakeSink("soc", () => {
       broken = true;
@@ -440,7 +440,7 @@ describe("delivery", () => {
       await settle();
       expect(soc.sent).toEqual(["inc_1/page/1"]);
       delivery.promise(update("inc_1", 2));
-      state.commit();
+      void state.commit();
       for (let n = 0; n < 3; n++) {
         clock.advance(1_000);
         await settle();
@@ -474,7 +474,7 @@ describe("delivery", () => {
 });
 
 describe("stopping", () => {
-  it("lets an attempt finish, saves it, closes the sinks, and starts nothing new", async () => {
+  it("lets an attempt finish, saves it, leaves the sinks open, and starts nothing new", async () => {
     const answer = Promise.withResolvers<Delivery>();
     const soc = fakeSink("soc", () => answer.promise);
     const { delivery, promise } = bench([soc]);
@@ -484,10 +484,9 @@ describe("stopping", () => {
     const stopped = delivery.stop();
     promise(page("inc_2"));
     await settle();
-    expect(soc.closed).toBe(false);
     answer.resolve(delivered);
     await stopped;
-    expect(soc.closed).toBe(true);
+    expect(soc.closed).toBe(false);
     expect(soc.sent).toEqual(["inc_1/page/1"]);
     expect(delivery.deliveriesOf("inc_1")[0]?.status).toBe("delivered");
     expect(delivery.deliveriesOf("inc_2")[0]?.status).toBe("pending");
@@ -515,10 +514,15 @@ describe("stopping", () => {
     expect(soc.sent).toEqual(["inc_1/page/1"]);
   });
 
-  it("closes sinks that never started", async () => {
+  it("ends at once when it never started, and sends nothing", async () => {
     const soc = fakeSink("soc");
-    await bench([soc]).delivery.stop();
-    expect(soc.closed).toBe(true);
+    const { delivery, promise } = bench([soc]);
+    promise(page("inc_1"));
+    await delivery.stop();
+    delivery.start();
+    await settle();
+    expect(soc.sent).toEqual([]);
+    expect(delivery.deliveriesOf("inc_1")[0]?.status).toBe("pending");
   });
 });
 
@@ -560,7 +564,7 @@ describe("crashes", () => {
         pass();
         change();
         pass();
-        state.commit();
+        await state.commit();
         pass();
       };
       const { delivery } = bench([sink], { state, clock, commit });
@@ -570,7 +574,7 @@ describe("crashes", () => {
           pass();
           delivery.promise(page("inc_1"));
           pass();
-          state.commit();
+          void state.commit();
           applied = true;
           pass();
         }

@@ -133,6 +133,7 @@ export function memoryState(): State & { readonly commits: () => number } {
     commit() {
       commits++;
       for (const rows of tables.values()) rows.saved = new Map(rows.now);
+      return Promise.resolve();
     },
     rollback() {
       for (const rows of tables.values()) rows.now = new Map(rows.saved);

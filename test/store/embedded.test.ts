@@ -50,15 +50,16 @@ describe("the embedded store", () => {
     const path = newPath();
     const states = openEmbeddedState({ path });
     const store = openEmbeddedStore({ path });
-    const state = states.open("notify");
+    const owner = { stage: "notify", partition: 0 };
+    const state = await states.open(owner);
     for (let index = 0; index < 20; index++) {
       state.table("t").put(`${index}`, index);
-      state.commit();
+      await state.commit();
       await store.write([incidentDocument(incidentOf(`inc_${index}`))]);
     }
     expect((await store.incidents({ limit: 50 })).items).toHaveLength(20);
-    expect(states.open("notify").table("t").size).toBe(20);
-    states.close();
+    expect((await states.open(owner)).table("t").size).toBe(20);
+    await states.close();
     await store.close();
   });
 

@@ -66,7 +66,7 @@ export async function demoNight(now: number): Promise<Night> {
     ...{ sinks: [collectorOf(notices)], telemetry: silentTelemetry() },
     enrichment: config.enrichment,
     lineage: { ...config.lineage, cacheHosts: lists.get("cache_hosts") ?? [] },
-    ...{ pageAgeMaxMs: config.pageAgeMaxMs, latenessMs: 0 },
+    time: config.time,
   });
   await pipeline.start();
   const posts = history(now);

@@ -89,15 +89,18 @@ export async function apiRoutes(): Promise<string[]> {
   return routesOf((app) =>
     registerApi(app, {
       config: { tokens: [] },
-      ...{ store: openEmbeddedStore({ path: ":memory:" }), telemetry: silentTelemetry() },
+      telemetry: silentTelemetry(),
       unready: () => [],
       backlog: async () => ({}),
-      deliveriesOf: () => [],
-      deadLetters: {
-        list: async () => ({}),
-        find: async () => undefined,
-        retry: async () => undefined,
-        drop: async () => false,
+      documents: {
+        store: openEmbeddedStore({ path: ":memory:" }),
+        deliveriesOf: () => [],
+        deadLetters: {
+          list: async () => ({}),
+          find: async () => undefined,
+          retry: async () => undefined,
+          drop: async () => false,
+        },
       },
     }),
   );
@@ -124,7 +127,7 @@ interface Schema {
   readonly enum?: readonly string[];
   readonly default?: unknown;
   readonly description?: string;
-  readonly required?: readonly string[];
+  readonly required?: readonly string[] | undefined;
   readonly minimum?: number;
   readonly maximum?: number;
   readonly minLength?: number;

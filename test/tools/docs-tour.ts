@@ -16,15 +16,16 @@ import {
   readRuleFiles,
 } from "../../src/detection/detection.ts";
 import {
-  type BuildTable,
   createBuildTable,
   createInventory,
+  createJoiner,
   createPlaceKey,
+  type Joiner,
 } from "../../src/enrichment/enrichment.ts";
 import type { Event } from "../../src/event/event.ts";
 import { createLineage } from "../../src/lineage/lineage.ts";
 import { alertRecord, buildRecord, eventRecord, noticeRecord } from "../../src/pipeline/records.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import { emptyState } from "../../src/state/memory.ts";
 import { collect } from "../bench/events.ts";
 
 /** 02:08 on a Tuesday in November. */
@@ -45,8 +46,8 @@ const runner = { name: "build-07", addresses: ["10.20.0.17"] };
 export async function oneEvent(): Promise<string> {
   const event = taken();
   const record = await onTheBus(eventRecord(event, createPlaceKey([runner])(event)));
-  const { builds, facts } = knownBuilds();
-  const joined = builds.join(event, now);
+  const { joiner, facts } = knownBuilds();
+  const joined = joiner.join(event, now);
   if (joined.kind !== "ready") throw new Error("the tour's event found no build");
   const matches = matched(joined.event);
   const match = matches.find(({ rule: { runbook } }) => runbook?.endsWith(rule));
@@ -113,17 +114,18 @@ async function onTheBus(record: NewRecord): Promise<object> {
   return { ...seen[0], value: `${seen[0]?.value.length} bytes: {"v":1,"id":"…` };
 }
 
-/** A build table that has heard of tonight's job from GitHub. */
-function knownBuilds(): { readonly builds: BuildTable; readonly facts: number } {
-  const state = openMemoryState().open("detect");
+/** A joiner over a build table that has heard of tonight's job from GitHub. */
+function knownBuilds(): { readonly joiner: Joiner; readonly facts: number } {
+  const state = emptyState();
   const builds = createBuildTable({ state, inventory: createInventory([runner]) });
+  const joiner = createJoiner({ state, builds });
   const told = jobPosts(nightlyJob(now - 13 * minuteMs, 0)).flatMap((post) => collect(post).events);
-  const facts = told.flatMap((event) => builds.factsOf(event));
+  const facts = told.flatMap((event) => joiner.factsOf(event));
   for (const fact of facts) {
     buildRecord(fact);
     builds.learn(fact, now);
   }
-  return { builds, facts: facts.length };
+  return { joiner, facts: facts.length };
 }
 
 function matched(event: Event): readonly Match[] {
@@ -135,8 +137,12 @@ function matched(event: Event): readonly Match[] {
 }
 
 function alerted(match: Match) {
-  const state = openMemoryState().open("notify");
-  const alerts = createAlerts({ state, lineage: createLineage({ state }), pageAgeMaxMs: hourMs });
+  const state = emptyState();
+  const alerts = createAlerts({
+    state,
+    lineage: createLineage({ state }),
+    pageAgeMaxOf: () => hourMs,
+  });
   const change = alerts.apply(match, now + 6);
   const [alert] = change.alerts;
   const [incident] = change.incidents;

@@ -1,0 +1,135 @@
+/** @module What the topics on Kafka must be like: those of the journey, and those of states. */
+
+import { dayMs, hourMs, minuteMs } from "../clock.ts";
+import { partitionsOf, type Topic, topics } from "./bus.ts";
+
+/** The largest record, and with it the largest batch of records that is sent. */
+export const recordBytesMax: number = 16 * 1024 * 1024;
+/** The largest batch of changes that a state saves at once. */
+export const stateBatchBytesMax: number = 32 * 1024 * 1024;
+/** What a broker must take: a record of the largest size, its key, its frame and the batch's. */
+const batchBytesNeeded = recordBytesMax + 1024 * 1024;
+
+export interface TopicConfig {
+  readonly name: string;
+  readonly value: string;
+  /** A number that may be larger. */
+  readonly least?: true;
+  /** Otherwise records are lost, refused or forgotten: no service starts on such a topic. */
+  readonly needed?: true;
+}
+
+export interface TopicSpec {
+  /** On the brokers. */
+  readonly name: string;
+  readonly partitions: number;
+  /** Where a key's partition follows from their number: more of them split what a key has. */
+  readonly divided: boolean;
+  /** How many copies; absent where the brokers may have what they like. */
+  readonly replicas?: number;
+  /** `min.insync.replicas` is not among them: it follows from the copies there are. */
+  readonly configs: readonly TopicConfig[];
+}
+
+export interface TopicSpecSettings {
+  readonly topicPrefix: string;
+  /** Of each divided topic. */
+  readonly partitions: number;
+  readonly replicationFactor?: number;
+  /** How long a topic keeps records, -1 for ever; 7 or 30 days where it says nothing. */
+  readonly retentionMs: (topic: Topic) => number | undefined;
+}
+
+/** A topic that holds the changes of one stage's states, a partition for each of them. */
+export interface StateTopic {
+  /** Without the prefix. */
+  readonly name: string;
+  readonly partitions: number;
+}
+
+/** Stages with a state, and whether they have one for each partition or one in all. */
+const stages = [
+  { stage: "detect", divided: true },
+  { stage: "correlate", divided: true },
+  { stage: "notify", divided: false },
+  { stage: "deliver", divided: false },
+  { stage: "dead-letters", divided: false },
+] as const;
+
+/** On a bus whose divided topics have `partitions`. */
+export function stateTopics(partitions: number): readonly StateTopic[] {
+  return stages.map(({ stage, divided }) => {
+    return { name: `state.${stage}`, partitions: divided ? partitions : 1 };
+  });
+}
+
+/** Every topic of an installation, in the order of the journey. */
+export function topicSpecs(settings: TopicSpecSettings): readonly TopicSpec[] {
+  const { topicPrefix, partitions, replicationFactor, retentionMs } = settings;
+  const copies = replicationFactor === undefined ? {} : { replicas: replicationFactor };
+  const ofJourney = topics.map((topic): TopicSpec => {
+    const count = partitionsOf(topic, partitions);
+    // One that is undivided has one partition however many the others have.
+    const divided = partitionsOf(topic, 2) > 1;
+    const configs = journeyConfigs(retentionMs(topic) ?? retentionDefault(topic));
+    return { name: `${topicPrefix}${topic}`, partitions: count, divided, ...copies, configs };
+  });
+  const divided = new Set<string>(stages.filter((at) => at.divided).map(({ stage }) => stage));
+  const ofStates = stateTopics(partitions).map((topic): TopicSpec => {
+    return {
+      name: `${topicPrefix}${topic.name}`,
+      partitions: topic.partitions,
+      divided: divided.has(topic.name.slice("state.".length)),
+      ...copies,
+      configs: stateConfigs,
+    };
+  });
+  return [...ofJourney, ...ofStates];
+}
+
+/** Facts that are joined to events of weeks later, and what must not get lost, stay longer. */
+const keptLong: ReadonlySet<Topic> = new Set(["builds", "lineage", "pages", "dead-letters"]);
+
+function retentionDefault(topic: Topic): number {
+  return keptLong.has(topic) ? 30 * dayMs : 7 * dayMs;
+}
+
+/** What brokers refuse by default: a stamp that is an hour ahead. Ours may be; see below. */
+const anyTime = "9223372036854775807";
+
+function journeyConfigs(retentionMs: number): readonly TopicConfig[] {
+  return [
+    // Never compact: each record is an event or a fact of its own, not the newest of its key.
+    { name: "cleanup.policy", value: "delete", needed: true },
+    { name: "retention.ms", value: String(retentionMs) },
+    { name: "max.message.bytes", value: String(batchBytesNeeded), least: true, needed: true },
+    // appendedAt is our clock's; one that runs ahead must not stop the intake.
+    { name: "message.timestamp.type", value: "CreateTime" },
+    { name: "message.timestamp.after.max.ms", value: anyTime },
+    // Records go by whole segments: without this those of a quiet topic stay a week longer.
+    { name: "segment.ms", value: String(segmentMs(retentionMs)) },
+  ];
+}
+
+function segmentMs(retentionMs: number): number {
+  if (retentionMs < 0) return 7 * dayMs;
+  return Math.min(dayMs, Math.max(hourMs, Math.round(retentionMs / 8)));
+}
+
+/**
+ * A restore reads what compaction has left: segments that are closed soon, and cleaned once a tenth
+ * of them is outdated, keep that near the size of the live state.
+ */
+const stateConfigs: readonly TopicConfig[] = [
+  { name: "cleanup.policy", value: "compact", needed: true },
+  { name: "max.message.bytes", value: String(stateBatchBytesMax), least: true, needed: true },
+  { name: "message.timestamp.type", value: "CreateTime" },
+  { name: "message.timestamp.after.max.ms", value: anyTime },
+  // Who has just begun to read a state must not lose what it is about to read.
+  { name: "min.compaction.lag.ms", value: String(10 * minuteMs) },
+  { name: "min.cleanable.dirty.ratio", value: "0.1" },
+  { name: "segment.ms", value: String(10 * minuteMs) },
+  { name: "segment.bytes", value: String(2 * stateBatchBytesMax) },
+  // How long the removal of a key is told, for those who are reading.
+  { name: "delete.retention.ms", value: String(hourMs) },
+];

@@ -1,0 +1,362 @@
+/**
+ * @module Task: one stage over one partition. Reads a batch, applies it, saves what was decided
+ * with the positions, and tells the bus after that.
+ */
+
+import type { Bus, BusRecord, NewRecord, Offset, Topic } from "../bus/bus.ts";
+import type { Clock, EpochMs } from "../clock.ts";
+import { ServiceError, shown, UnavailableError } from "../error.ts";
+import type { State, StateStore } from "../state/state.ts";
+import type { Telemetry } from "../telemetry.ts";
+import { Outgoing } from "./outgoing.ts";
+import { recordPlace, setAsideRecord } from "./records.ts";
+import type { OpenStage, Stage, StageDefinition } from "./stage.ts";
+import { chunkEnd, TaskTime } from "./task-time.ts";
+
+export interface TaskSettings {
+  readonly definition: StageDefinition;
+  readonly partition: number;
+  readonly bus: Bus;
+  readonly states: StateStore;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  /** Records of this partition that are known to wait on the bus; undefined before that is told. */
+  readonly behind: () => number | undefined;
+}
+
+/**
+ * At least a little later, so that a stage that is always due cannot spin; longer after a failure.
+ */
+const tickMsMin = 20;
+const failedTickMs = 1_000;
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof ServiceError ? error.problem.code : undefined;
+}
+
+/** Opened once its partition is ours, stopped when it is not any more. */
+export class Task {
+  readonly #settings: TaskSettings;
+  #state: State;
+  #outgoing: Outgoing;
+  #open: OpenStage;
+  #stage: Stage;
+  /** The tail of the queue of turns: batches, ticks and changes never overlap. */
+  #turn: Promise<void> = Promise.resolve();
+  readonly #time: TaskTime;
+  #cancelTick: (() => void) | undefined;
+  #woken = false;
+  /** What was begun is ended and saved, and nothing new is opened. */
+  #stopping = false;
+  #stopped = false;
+  #tickFailed = false;
+  /**
+   * Its State was opened by another process, or cannot tell what it saved: until it is opened anew,
+   * nothing is applied.
+   */
+  #taken = false;
+  #cancelReopen: (() => void) | undefined;
+
+  static async open(settings: TaskSettings): Promise<Task> {
+    const task = new Task(settings, await openState(settings));
+    try {
+      task.#open.start?.();
+    } catch (error) {
+      await task.stop();
+      throw error;
+    }
+    // What an earlier process decided last; if the bus is full, the timer tries again.
+    await task.#exclusive(() => task.#outgoing.flush()).catch(() => undefined);
+    task.#scheduleTick();
+    return task;
+  }
+
+  private constructor(settings: TaskSettings, state: State) {
+    this.#settings = settings;
+    this.#time = new TaskTime(settings);
+    this.#state = state;
+    this.#outgoing = new Outgoing(state, settings.bus);
+    this.#open = this.#openStage();
+    try {
+      this.#stage = this.#open.make();
+    } catch (error) {
+      // Nothing may be left of it that still hears of news and would take the state from others.
+      this.#stopping = true;
+      void this.#open.stop?.();
+      throw error;
+    }
+  }
+
+  position(topic: Topic): Offset {
+    return this.#state.position(topic, this.#settings.partition);
+  }
+
+  /** Decisions not yet on the bus. */
+  get owed(): number {
+    return this.#outgoing.size;
+  }
+
+  batch(records: readonly BusRecord[]): Promise<void> {
+    return this.#exclusive(() => this.#batch(records));
+  }
+
+  /** See `TaskParts.change`. */
+  change(change: () => void): Promise<void> {
+    return this.#exclusive(async () => {
+      this.#checkOpen();
+      try {
+        change();
+        await this.#commit();
+      } catch (error) {
+        this.#restore();
+        throw error;
+      }
+    });
+  }
+
+  /** Runs what is due now; for the timer, and for a clock that is moved by hand. */
+  tick(): Promise<void> {
+    return this.#exclusive(() => this.#tick(this.#time.wall()));
+  }
+
+  /** Resolves when no turn is under way or waiting. */
+  async settled(): Promise<void> {
+    for (let turn: Promise<void> | undefined; turn !== this.#turn; ) {
+      turn = this.#turn;
+      await turn;
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#cancelTick?.();
+    this.#cancelReopen?.();
+    // It saves what it learned through `change`, so turns still run.
+    await this.#open.stop?.();
+    this.#stopped = true;
+    this.#cancelTick?.();
+    // What is on the bus is not owed any more: whoever goes on need not append it again.
+    const flush = async () => {
+      this.#checkOpen();
+      await this.#outgoing.flush();
+      await this.#commit();
+    };
+    await this.#exclusive(flush).catch(() => undefined);
+  }
+
+  #openStage(): OpenStage {
+    const { definition, partition } = this.#settings;
+    return definition.open({
+      partition,
+      state: this.#state,
+      change: (change) => this.change(change),
+      wake: () => this.#wake(),
+    });
+  }
+
+  #exclusive(act: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(act);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  #wake(): void {
+    if (this.#woken || this.#stopping) return;
+    this.#woken = true;
+    void this.#exclusive(async () => {
+      if (this.#woken && !this.#stopped) await this.#tick(this.#time.wall());
+      this.#scheduleTick();
+    });
+  }
+
+  #checkOpen(): void {
+    if (this.#taken) throw new UnavailableError("the state was opened elsewhere");
+  }
+
+  async #batch(records: readonly BusRecord[]): Promise<void> {
+    const { telemetry, definition, partition } = this.#settings;
+    this.#checkOpen();
+    await this.#outgoing.flush();
+    const fresh = records.filter(
+      ({ topic, offset }) => offset >= this.#state.position(topic, partition),
+    );
+    if (fresh.length === 0) return;
+    const before = this.#time.now;
+    try {
+      await this.#save(fresh, await this.#applied(fresh));
+    } catch (error) {
+      telemetry.emit.batchFailed({ stage: definition.name });
+      this.#restore();
+      this.#time.back(before);
+      if (error instanceof UnavailableError) throw error;
+      // One record may be to blame: give each its own batch, and set aside the one that fails
+      // alone.
+      for (const record of fresh) await this.#applyAlone(record);
+    }
+    telemetry.emit.recordsApplied({ stage: definition.name, count: fresh.length });
+    try {
+      await this.#outgoing.flush();
+    } finally {
+      this.#scheduleTick();
+    }
+  }
+
+  /** What follows from the records, and from the time that passed between them. */
+  async #applied(records: readonly BusRecord[]): Promise<readonly NewRecord[]> {
+    const out: NewRecord[] = [];
+    for (let start = 0; start < records.length; ) {
+      const now = this.#time.arrived(records.slice(start, start + 1));
+      if (this.#isDue(now)) out.push(...this.#ticked(now));
+      const end = chunkEnd(records, start, this.#stage.nextTick?.());
+      const chunk = records.slice(start, end);
+      this.#time.arrived(chunk);
+      out.push(...(await this.#stage.apply(chunk)));
+      start = end;
+    }
+    return out;
+  }
+
+  async #applyAlone(record: BusRecord): Promise<void> {
+    const before = this.#time.now;
+    const now = this.#time.arrived([record]);
+    // A timer that fails is not the record's fault.
+    if (this.#isDue(now)) await this.#tick(now);
+    try {
+      await this.#save([record], await this.#stage.apply([record]));
+    } catch (error) {
+      this.#restore();
+      if (error instanceof UnavailableError) {
+        this.#time.back(before);
+        throw error;
+      }
+      const stage = this.#settings.definition.name;
+      this.#settings.telemetry.log.error(
+        { stage, place: recordPlace(record), error: shown(String(error), 300) },
+        "a record could not be applied and went to the dead letters",
+      );
+      await this.#save([record], [this.#deadLetter(record, error)]);
+    }
+    await this.#outgoing.flush();
+  }
+
+  /** Decision and positions are saved as one; the bus hears of it after that. */
+  async #save(records: readonly BusRecord[], out: readonly NewRecord[]): Promise<void> {
+    this.#outgoing.keep(out);
+    for (const { topic, partition, offset } of records) {
+      this.#state.advance(topic, partition, offset + 1);
+    }
+    await this.#commit();
+  }
+
+  /** A full disk, or a broker that is gone, is no record's fault: the batch comes again. */
+  async #commit(): Promise<void> {
+    try {
+      await this.#state.commit();
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === "state-taken") this.#lose();
+      if (code !== "state-taken" && code !== "state-unavailable") throw error;
+      throw new UnavailableError("the state could not be saved", { cause: error });
+    }
+  }
+
+  /**
+   * The partition is ours as far as we know: so the state is opened again, at once if the other
+   * process has gone, else until the partition is taken from us.
+   */
+  #lose(): void {
+    if (this.#taken) return;
+    this.#taken = true;
+    const { clock, telemetry, definition } = this.#settings;
+    const again = () => {
+      if (this.#stopping) return;
+      this.#cancelReopen = clock.after(failedTickMs, () => {
+        this.#reopen().catch((error: unknown) => {
+          const told = { stage: definition.name, error: shown(String(error), 300) };
+          telemetry.log.error(told, "a state could not be opened again");
+          again();
+        });
+      });
+    };
+    again();
+  }
+
+  /** Goes on from what is saved, wherever another process has come to meanwhile. */
+  async #reopen(): Promise<void> {
+    // Not in a turn of its own: what it still wants to save is waiting for one, to be refused.
+    await this.#open.stop?.();
+    await this.#exclusive(async () => {
+      if (this.#stopping) return;
+      const state = await openState(this.#settings);
+      // Taken from us meanwhile: whoever has the partition now opens it again.
+      if (this.#stopping) return;
+      this.#state = state;
+      this.#outgoing = new Outgoing(this.#state, this.#settings.bus);
+      this.#open = this.#openStage();
+      this.#stage = this.#open.make();
+      this.#taken = false;
+      this.#open.start?.();
+    });
+    this.#scheduleTick();
+  }
+
+  #restore(): void {
+    if (this.#settings.definition.keepsFailed === true) return;
+    this.#state.rollback();
+    this.#stage = this.#open.make();
+  }
+
+  #deadLetter(record: BusRecord, error: unknown): NewRecord {
+    const problem = {
+      code: "stored-record-invalid",
+      place: recordPlace(record),
+      expected: `a record that stage ${this.#settings.definition.name} can apply`,
+      found: shown(String(error), 300),
+    } as const;
+    return setAsideRecord(record, problem);
+  }
+
+  #isDue(now: EpochMs): boolean {
+    return this.#woken || (this.#stage.nextTick?.() ?? Number.POSITIVE_INFINITY) <= now;
+  }
+
+  #ticked(now: EpochMs): readonly NewRecord[] {
+    this.#woken = false;
+    return this.#stage.tick?.(now) ?? [];
+  }
+
+  async #tick(now: EpochMs | undefined): Promise<void> {
+    this.#tickFailed = false;
+    if (now === undefined || this.#taken) return;
+    try {
+      await this.#outgoing.flush();
+      await this.#save([], this.#ticked(now));
+      await this.#outgoing.flush();
+    } catch (error) {
+      const stage = this.#settings.definition.name;
+      this.#settings.telemetry.emit.batchFailed({ stage });
+      this.#settings.telemetry.log.error(
+        { stage, error: shown(String(error), 300) },
+        "a stage failed on its timer; its state is as it was before",
+      );
+      this.#tickFailed = true;
+      this.#restore();
+    }
+  }
+
+  #scheduleTick(): void {
+    // What the bus has not taken is tried again, whether or not the stage itself is due.
+    const due = this.#outgoing.size > 0 || this.#woken ? 0 : this.#stage.nextTick?.();
+    this.#cancelTick?.();
+    if (due === undefined || this.#stopped || this.#taken) return;
+    const { clock } = this.#settings;
+    const delayMs = Math.max(this.#tickFailed ? failedTickMs : tickMsMin, due - clock.now());
+    this.#cancelTick = clock.after(delayMs, () => {
+      void this.tick().then(() => this.#scheduleTick());
+    });
+  }
+}
+
+function openState({ states, definition, partition }: TaskSettings): Promise<State> {
+  return states.open({ stage: definition.name, partition });
+}
