@@ -48,8 +48,8 @@ export interface StateTopic {
 }
 
 /**
- * Stages whose state goes with a partition, and whether they have one for each or one in all. What a
- * process keeps whole (builds, store, dead letters) it keeps in its own files.
+ * Stages whose state goes with a partition, and whether they have one for each or one in all. What
+ * a process keeps whole (builds, store, dead letters) it keeps in its own files.
  */
 const stages = [
   { stage: "detect", divided: true },
