@@ -377,7 +377,7 @@ export function busContract(name: string, subject: BusSubject): void {
       "gives a partition number of all topics to one member, and members equally many",
       async () => {
         const bus = await open({ partitions: 4 });
-        const topics: readonly Topic[] = ["events", "builds", "lineage", "alerts"];
+        const topics: readonly Topic[] = ["events", "matches", "lineage", "alerts"];
         const positions = new Map<string, Offset>();
         const [one, two] = [new Watcher(positions), new Watcher(positions)];
         const first = await bus.consume({ group: "stage", topics }, one);
