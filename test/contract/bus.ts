@@ -398,7 +398,7 @@ export function busContract(name: string, subject: BusSubject): void {
         for (const topic of topics) {
           expect(owner.records.some((record) => record.topic === topic)).toBe(true);
         }
-        expect(one.records.length + two.records.length).toBe(7);
+        expect(one.records.length + two.records.length).toBe(10);
       },
     );
 
