@@ -1,7 +1,9 @@
 // A real Kafka broker for tests: one process, on loopback, with its data in a folder of its own.
 
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -63,4 +65,47 @@ export async function startKafka(): Promise<KafkaService> {
       await rm(data, { recursive: true });
     },
   };
+}
+
+export interface KafkaCluster {
+  readonly brokers: readonly string[];
+  /** Ends one broker as a crash would; nodes are 1, 2 and 3. */
+  kill(node: number): Promise<void>;
+  start(node: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** A controller and three brokers, each a process of its own. */
+export async function startKafkaCluster(): Promise<KafkaCluster> {
+  const root = await mkdtemp(join(tmpdir(), "kafka-"));
+  const port = await freePort();
+  const start = async (node: number) => {
+    const environment = {
+      ...{ KAFKA_NODE: String(node), KAFKA_VOTERS: `9@127.0.0.1:${port}`, KAFKA_REPLICAS: "3" },
+      KAFKA_ROLES: node === 9 ? "controller" : "broker",
+    };
+    const options = { env: { ...process.env, ...environment } };
+    return (await run(join(scripts, "start"), [join(root, String(node))], options)).stdout.trim();
+  };
+  const kill = async (node: number) => {
+    await run(join(scripts, "stop"), [join(root, String(node)), "--kill"]);
+  };
+  const [, ...brokers] = await Promise.all([9, 1, 2, 3].map(start));
+  return {
+    ...{ brokers, kill },
+    start: async (node) => void (await start(node)),
+    stop: async () => {
+      await Promise.all([1, 2, 3, 9].map(kill));
+      await rm(root, { recursive: true });
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
 }
