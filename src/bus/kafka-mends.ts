@@ -57,7 +57,12 @@ const lengthBytes = 4;
  */
 function freshConnections({ prototype }: { readonly prototype: Connection }): void {
   const connect = prototype.connect;
+  const connecting = new WeakMap<Connection, Promise<boolean>>();
   prototype.connect = function (this: Connection): Promise<boolean> {
+    // Each request that finds its connection down connects it: those at once would open a socket
+    // each, and whichever gave up would disconnect the one that serves.
+    const begun = connecting.get(this);
+    if (begun !== undefined) return begun;
     if (!this.isConnected()) {
       this.socket?.removeAllListeners("data");
       this.socket?.destroy();
@@ -65,7 +70,12 @@ function freshConnections({ prototype }: { readonly prototype: Connection }): vo
       this.bytesBuffered = 0;
       this.bytesNeeded = lengthBytes;
     }
-    return connect.call(this);
+    const end = () => connecting.delete(this);
+    const connected = connect.call(this).finally(end);
+    connecting.set(this, connected);
+    // A handshake that is broken off settles nothing.
+    this.socket?.once("close", end);
+    return connected;
   };
 }
 
