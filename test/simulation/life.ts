@@ -7,7 +7,7 @@ import type { Bus, Consumer, ConsumerHandler } from "../../src/bus/bus.ts";
 import type { Clock } from "../../src/clock.ts";
 import { UnavailableError } from "../../src/error.ts";
 import type { Sink } from "../../src/sink/sink.ts";
-import type { State, StateStore } from "../../src/state/state.ts";
+import type { StateStore } from "../../src/state/state.ts";
 import type { Store } from "../../src/store/store.ts";
 import { type Faults, failureOf, type Step } from "./faults.ts";
 
@@ -129,11 +129,14 @@ export class Life {
   }
 
   #handler(group: string, handler: ConsumerHandler): ConsumerHandler {
+    // A dead process owes the bus no answer.
     return replacing(handler, {
+      assigned: (topic, partition) => this.#whileAlive(handler.assigned(topic, partition)),
+      revoked: (topic, partition) => this.#whileAlive(handler.revoked(topic, partition)),
       batch: async (topic, partition, records) => {
         await this.#gate?.promise;
         this.#check();
-        await handler.batch(topic, partition, records);
+        await this.#whileAlive(handler.batch(topic, partition, records));
         if (!this.#faults.strikes("redeliver")) return;
         const count = records.length;
         this.#faults.note(`redeliver ${topic}/${partition} ×${count} to ${group}`);
@@ -144,10 +147,11 @@ export class Life {
 
   states(states: StateStore): StateStore {
     return replacing(states, {
-      open: (name) => {
-        const state: State = states.open(name);
+      open: async (owner) => {
+        this.#check();
+        const state = await states.open(owner);
         return replacing(state, {
-          commit: () => this.step("commit", name, () => state.commit()),
+          commit: async () => this.step("commit", owner.stage, () => state.commit()),
         });
       },
     });
@@ -167,6 +171,13 @@ export class Life {
         return this.step("send", notice.kind, () => sink.send(notice, signal));
       },
     });
+  }
+
+  #whileAlive<T>(answer: Promise<T>): Promise<T> {
+    const died = this.died.then(() => {
+      throw new UnavailableError("simulated: the process is dead");
+    });
+    return Promise.race([answer, died]);
   }
 
   #check(): void {

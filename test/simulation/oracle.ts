@@ -1,6 +1,7 @@
 /** @module What must be true after every run, whatever went wrong on the way. */
 
 import type { Alert, Incident, Notice } from "../../src/alert/alert.ts";
+import { decodeEvent, isProblem } from "../../src/event/codec.ts";
 import type { Store } from "../../src/store/store.ts";
 import type { OracleIncident, Plan } from "./plan.ts";
 import { onBus } from "./rig.ts";
@@ -104,7 +105,9 @@ async function nothingLost(plan: Plan, after: Aftermath, stored: Stored): Promis
   const failures: string[] = [];
   const kept = new Set<string>();
   for (const text of await onBus(after.durable.bus, "events")) {
-    kept.add((JSON.parse(text) as { id: string }).id);
+    const event = decodeEvent(Buffer.from(text), "events");
+    if (isProblem(event)) failures.push(`an event that cannot be read: ${JSON.stringify(event)}`);
+    else kept.add(event.id);
   }
   const lost = after.accepted.filter(({ id }) => !kept.has(id));
   if (lost.length > 0) failures.push(`${lost.length} accepted events are not on the bus`);

@@ -5,11 +5,12 @@
 
 import type { Bus, topics } from "../../src/bus/bus.ts";
 import { openMemoryBus } from "../../src/bus/memory.ts";
-import { dayMs, type EpochMs, minuteMs, VirtualClock } from "../../src/clock.ts";
+import { type EpochMs, VirtualClock } from "../../src/clock.ts";
 import type { Intake } from "../../src/collector/collector.ts";
 import { collectors } from "../../src/collector/collectors.ts";
 import { readConfig } from "../../src/config/config.ts";
 import type { DemoRunner, Post } from "../../src/demo/feeds.ts";
+import type { TimeConfig } from "../../src/correlation/correlation.ts";
 import type { Ruleset } from "../../src/detection/detection.ts";
 import type { EnrichmentConfig } from "../../src/enrichment/enrichment.ts";
 import type { Feed } from "../../src/event/event.ts";
@@ -29,6 +30,17 @@ export const waitSeconds = 300;
 
 const config = readConfig({ path: "deploy/demo/pipewarden.yml", environment: {} });
 const ruleset = simulationRules();
+
+/** More patience than any fault may ask for. */
+const time: TimeConfig = {
+  ...config.time,
+  latenessSeconds: everyFeed(config.time.latenessSeconds, 15 * 60),
+  pageAgeMaxMinutes: everyFeed(config.time.pageAgeMaxMinutes, 24 * 60),
+};
+
+function everyFeed<T extends Record<string, number>>(keyed: T, value: number): T {
+  return Object.fromEntries(Object.keys(keyed).map((key) => [key, value])) as T;
+}
 
 const feedOfDoor = new Map<string, Feed>([
   ["/v1/falco", "falco"],
@@ -72,7 +84,7 @@ export function openDurable(faults: Faults, settings: DurableSettings): Durable 
     ...{ clock, bus, states, store, receiver },
     close: async () => {
       await bus.close();
-      states.close();
+      await states.close();
       await store.close();
     },
   };
@@ -125,8 +137,7 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
     ruleset: setup.ruleset,
     enrichment: setup.enrichment,
     lineage: { ...config.lineage, cacheHosts: setup.cacheHosts },
-    pageAgeMaxMs: dayMs,
-    latenessMs: 15 * minuteMs,
+    time,
   });
   await pipeline.start();
   return {
@@ -138,7 +149,7 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
     tick: () => pipeline.tick(),
     drained: () => pipeline.drained(),
     backlog: async () => {
-      return Object.values(await pipeline.backlog()).reduce((sum, count) => sum + count, 0);
+      return Object.values(pipeline.backlog()).reduce((sum, count) => sum + count, 0);
     },
     owed: (incidentIds) =>
       incidentIds
@@ -150,7 +161,7 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
 
 /** The groups that read the bus, and a topic of each. */
 export const stageTopics = [
-  ["detect", ["builds", "events"]],
+  ["detect", ["events"]],
   ["correlate", ["matches"]],
   ["notify", ["lineage", "alerts"]],
   ["deliver", ["pages"]],

@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { NewRecord } from "../../src/bus/bus.ts";
 import type { Sink } from "../../src/sink/sink.ts";
-import type { State } from "../../src/state/state.ts";
 import { checkSeed, report, type Verdict } from "./check.ts";
 import { type FaultClass, faultClasses } from "./faults.ts";
 import { replacing } from "./life.ts";
@@ -81,11 +80,11 @@ async function complaints(
 /** Rows of the tables, `stage table`, are gone when the state is opened again. */
 function forgetting(durable: Durable, ...tables: readonly string[]): Durable {
   const states = replacing(durable.states, {
-    open: (name) => {
-      const state: State = durable.states.open(name);
+    open: async (owner) => {
+      const state = await durable.states.open(owner);
       for (const text of tables) {
         const [stage = "", table = ""] = text.split(" ");
-        if (name !== stage) continue;
+        if (owner.stage !== stage) continue;
         for (const [key] of [...state.table(table).entries()]) state.table(table).delete(key);
       }
       return state;

@@ -98,7 +98,7 @@ class Simulation {
     await this.#play();
     this.#faults.cease();
     const left = await this.#settleAll();
-    await this.#service?.stop();
+    await this.#until(this.#service?.stop() ?? Promise.resolve());
     this.#life.kill();
     return {
       ...left,
@@ -198,9 +198,23 @@ class Simulation {
       const started = startService(settings).catch((error: unknown) => {
         if (!life.isDead) throw error;
       });
-      const service = await Promise.race([started, life.died]);
-      this.#service = service ?? undefined;
+      this.#service = (await this.#until(Promise.race([started, life.died]))) ?? undefined;
     } while (this.#life.isDead);
+  }
+
+  /** What waits for the clock, as a retry does, gets its time. */
+  async #until<T>(what: Promise<T>): Promise<T> {
+    let done = false;
+    const mark = () => {
+      done = true;
+    };
+    what.then(mark, mark);
+    for (let turn = 1; !done; turn += 1) {
+      if (turn > turnsMax) throw new Error("something does not come to its end");
+      await new Promise((resolve) => setImmediate(resolve));
+      if (!done && turn % quietTurns === 0) this.#durable.clock.advance(secondMs);
+    }
+    return what;
   }
 
   #maybePause(): void {
@@ -221,7 +235,7 @@ class Simulation {
     // One that stands still gives nothing back before it goes on.
     if (!this.#faults.strikes("reassign") || this.#life.isPaused) return;
     this.#faults.note(`reassign: a stranger joins ${group} for ${turns} turns`);
-    const stranger = await this.#durable.bus.consume(
+    const joining = this.#durable.bus.consume(
       { group, topics },
       {
         assigned: async () => 0,
@@ -229,8 +243,9 @@ class Simulation {
         batch: () => Promise.reject(new UnavailableError("simulated: a stranger applies nothing")),
       },
     );
+    const stranger = await this.#until(joining);
     await this.#turns(turns);
-    await stranger.stop();
+    await this.#until(stranger.stop());
   }
 
   /** No more faults: time passes until every wait and every retry has come to its end. */
@@ -244,7 +259,7 @@ class Simulation {
       await this.#quiet();
       left = await this.#left();
     }
-    if (left.backlog + left.owed === 0) await this.#service?.drained();
+    if (left.backlog + left.owed === 0) await this.#until(this.#service?.drained() ?? Promise.resolve());
     return left;
   }
 
