@@ -7,12 +7,13 @@
  * times out; the client then connects anew.
  */
 
-import { createRequire } from "node:module";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { type ISocketFactoryArgs, Kafka, type KafkaConfig, logLevel } from "kafkajs";
 import { type EpochMs, realClock, secondMs } from "../clock.ts";
 import { ServiceError, shown } from "../error.ts";
+import { mendKafkajs } from "./kafka-mends.ts";
+import { oauthMechanism } from "./kafka-oauth.ts";
 
 /** How the service proves to the brokers who it is. */
 export type KafkaSasl =
@@ -63,6 +64,7 @@ class Sockets {
       ? connectTcp({ host, port }, onConnect)
       : connectTls({ host, port, ...name, ...(secure === true ? {} : secure) }, onConnect);
     socket.setKeepAlive(true, keepAliveMs);
+    tellOfLateWrites(socket);
     this.#heardAt.set(socket, realClock.now());
     socket.on("data", () => this.#heardAt.set(socket, realClock.now()));
     socket.on("close", () => this.#heardAt.delete(socket));
@@ -88,7 +90,7 @@ export class KafkaClient {
   readonly #sockets = new Sockets();
 
   constructor(connection: KafkaConnection) {
-    quietRequestQueue();
+    mendKafkajs();
     const { ssl, sasl } = connection;
     this.kafka = new Kafka({
       brokers: [...connection.brokers],
@@ -127,10 +129,7 @@ export class KafkaClient {
 const closeMsMax = 2 * secondMs;
 
 function saslOptions(sasl: KafkaSasl): NonNullable<KafkaConfig["sasl"]> {
-  if (sasl.mechanism === "oauthbearer") {
-    const { mechanism, token } = sasl;
-    return { mechanism, oauthBearerProvider: async () => ({ value: await token() }) };
-  }
+  if (sasl.mechanism === "oauthbearer") return oauthMechanism(sasl.token);
   const { mechanism, username, password } = sasl;
   // One literal each: kafkajs types every mechanism by its own name.
   if (mechanism === "plain") return { mechanism, username, password };
@@ -138,30 +137,17 @@ function saslOptions(sasl: KafkaSasl): NonNullable<KafkaConfig["sasl"]> {
   return { mechanism, username, password };
 }
 
-/** The part of kafkajs's RequestQueue that runs its timer. */
-interface RequestQueue {
-  readonly pending: readonly unknown[];
-  readonly throttledUntil: number;
-  scheduleCheckPendingRequests(): void;
-}
-
-let quiet = false;
-
 /**
- * kafkajs 2.2.4 arms a timer of a millisecond, or less than none, for each connection for ever: the
- * larger part of its idle load. With nothing pending and no throttle there is nothing to check;
- * the next request arms it again.
+ * A request written to a socket that is gone is answered by nobody, and kafkajs may have ended the
+ * timer that would notice: said as an error, it fails at once and is tried again.
  */
-function quietRequestQueue(): void {
-  if (quiet) return;
-  quiet = true;
-  const load = createRequire(import.meta.url);
-  const loaded: unknown = load("kafkajs/src/network/requestQueue/index.js");
-  const { prototype } = loaded as { prototype: RequestQueue };
-  const schedule = prototype.scheduleCheckPendingRequests;
-  prototype.scheduleCheckPendingRequests = function (this: RequestQueue): void {
-    if (this.pending.length === 0 && this.throttledUntil <= realClock.now()) return;
-    schedule.call(this);
+function tellOfLateWrites(socket: Socket): void {
+  const write = socket.write.bind(socket) as (...given: unknown[]) => boolean;
+  socket.write = (...given: unknown[]) => {
+    if (socket.destroyed) {
+      setImmediate(() => socket.emit("error", new Error("the connection is gone")));
+    }
+    return write(...given);
   };
 }
 

@@ -155,12 +155,11 @@ async function openHttp({
     await registerDoors(app, { config: config.doors, clock, telemetry, collectors, accept });
   }
   const { deadLetters } = pipeline;
-  const deliveriesOf: Pipeline["deliveriesOf"] = (incidentId) => pipeline.deliveriesOf(incidentId);
   await registerApi(app, {
     ...{ config: config.api, telemetry },
     unready: () => (stopping ? ["stopping"] : trouble.reasons()),
     backlog: async () => pipeline.backlog(),
-    ...(config.roles.includes("api") ? { documents: { store, deliveriesOf, deadLetters } } : {}),
+    ...(config.roles.includes("api") ? { documents: { store, deadLetters } } : {}),
   });
   return app;
 }

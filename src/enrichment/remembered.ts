@@ -33,6 +33,12 @@ export class Remembered {
   readonly #max: number;
   /** Ids, the first to be forgotten first. */
   readonly #order = new Set<string>();
+  /**
+   * Goes on where it stood: a Set that loses its oldest ones steps over all of them each time it is
+   * walked from its start.
+   */
+  #walk = this.#order.values();
+  #oldest: string | undefined;
   #next = 0;
   evicted = 0;
 
@@ -66,23 +72,24 @@ export class Remembered {
     this.#order.add(id);
     if (this.#table.size <= this.#max) return none;
     const forgotten: string[] = [];
-    for (const oldest of this.#order) {
+    for (let id = this.#first(); id !== undefined; id = this.#first()) {
       if (this.#table.size <= this.#max) break;
-      this.delete(oldest);
-      forgotten.push(oldest);
+      this.delete(id);
+      forgotten.push(id);
     }
     this.evicted += forgotten.length;
     return forgotten;
   }
 
   delete(id: string): void {
+    if (id === this.#oldest) this.#oldest = undefined;
     if (this.#order.delete(id)) this.#table.delete(id);
   }
 
   /** Ids of those whose time was over, now forgotten. */
   expire(now: EpochMs): readonly string[] {
     let forgotten: string[] | undefined;
-    for (const id of this.#order) {
+    for (let id = this.#first(); id !== undefined; id = this.#first()) {
       const kept = this.#table.get(id);
       if (kept !== undefined && kept.until > now) break;
       this.delete(id);
@@ -90,6 +97,19 @@ export class Remembered {
       forgotten.push(id);
     }
     return forgotten ?? none;
+  }
+
+  /** The id that is forgotten first. */
+  #first(): string | undefined {
+    if (this.#oldest !== undefined) return this.#oldest;
+    let step = this.#walk.next();
+    if (step.done === true) {
+      // A walk that has ended does not see what is added later.
+      this.#walk = this.#order.values();
+      step = this.#walk.next();
+    }
+    this.#oldest = step.done === true ? undefined : step.value;
+    return this.#oldest;
   }
 }
 

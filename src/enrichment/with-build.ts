@@ -2,6 +2,7 @@
 
 import { type BuildContext, type BuildJoin, isUntrusted, resultOf } from "../event/build.ts";
 import type { Event, Fields, FieldValue } from "../event/event.ts";
+import { known } from "./payload.ts";
 
 /**
  * The event with its build. What the event says itself is kept: the join adds and never overwrites.
@@ -28,7 +29,7 @@ function joinFields(join: BuildJoin): Fields {
 function buildFields(build: BuildContext): Fields {
   const { runner } = build;
   const jobKnown = build.job !== undefined;
-  const values: Record<string, FieldValue | undefined> = {
+  const values = {
     "vcs.repository.name": build.repository,
     "vcs.owner.name": build.repository.split("/")[0],
     "vcs.ref.head.name": build.ref,
@@ -57,9 +58,7 @@ function buildFields(build: BuildContext): Fields {
     "pipewarden.runner.labels": runner?.labels,
     "pipewarden.runner.group": runner?.group,
   };
-  return Object.fromEntries(
-    Object.entries(values).filter((entry): entry is [string, FieldValue] => entry[1] !== undefined),
-  );
+  return known<Record<string, FieldValue>>(values);
 }
 
 /** Without the trigger nothing is known of the run itself yet, and "trusted" would be a guess. */

@@ -78,7 +78,8 @@ export class StageRunner {
 
   #behind(partition: number): number | undefined {
     const consumer = this.#consumer;
-    if (consumer === undefined) return undefined;
+    // A consumer knows of nothing that waits before it was told where to begin.
+    if (consumer === undefined || !this.#tasks.has(partition)) return undefined;
     const { topics } = this.#settings.definition;
     return topics.reduce((sum, topic) => sum + consumer.behind(topic, partition), 0);
   }

@@ -14,7 +14,10 @@ export interface Stage {
   apply(records: readonly BusRecord[]): readonly NewRecord[] | Promise<readonly NewRecord[]>;
   /** What time alone brings about; also called when `TaskParts.wake` was. */
   tick?(now: EpochMs): readonly NewRecord[];
-  /** When `tick` next has something to do; undefined for nothing. */
+  /**
+   * When `tick` next has something to do; undefined for nothing. What a record makes due within a
+   * second may come after the other records of that second.
+   */
   nextTick?(): EpochMs | undefined;
 }
 
@@ -23,10 +26,10 @@ export interface TaskParts {
   readonly partition: number;
   readonly state: State;
   /**
-   * Runs `change` between two batches and saves what it put in the state; when that fails, none of
-   * it stays.
+   * Runs `change` between two batches, and saves what it put in the state with what it answers, for
+   * the bus; when that fails, none of it stays.
    */
-  change(change: () => void): Promise<void>;
+  change(change: () => readonly NewRecord[]): Promise<void>;
   /** Has `tick` called soon, between two batches, though no time has passed. */
   wake(): void;
 }

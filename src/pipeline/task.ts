@@ -4,13 +4,14 @@
  */
 
 import type { Bus, BusRecord, NewRecord, Offset, Topic } from "../bus/bus.ts";
-import { type Clock, type EpochMs, secondMs } from "../clock.ts";
+import type { Clock, EpochMs } from "../clock.ts";
 import { ServiceError, shown, UnavailableError } from "../error.ts";
 import type { State, StateStore } from "../state/state.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { Outgoing } from "./outgoing.ts";
 import { recordPlace, setAsideRecord } from "./records.ts";
 import type { OpenStage, Stage, StageDefinition } from "./stage.ts";
+import { chunkEnd, TaskTime } from "./task-time.ts";
 
 export interface TaskSettings {
   readonly definition: StageDefinition;
@@ -28,8 +29,6 @@ export interface TaskSettings {
  */
 const tickMsMin = 20;
 const failedTickMs = 1_000;
-/** Records that arrived within this time are applied at once, without a look at the timer. */
-const chunkMs = secondMs;
 
 function codeOf(error: unknown): string | undefined {
   return error instanceof ServiceError ? error.problem.code : undefined;
@@ -44,13 +43,10 @@ export class Task {
   #stage: Stage;
   /** The tail of the queue of turns: batches, ticks and changes never overlap. */
   #turn: Promise<void> = Promise.resolve();
-  /**
-   * The latest arrival handled, or the wall clock when it last ticked with nothing left to read.
-   */
-  #now: EpochMs | undefined;
+  readonly #time: TaskTime;
   #cancelTick: (() => void) | undefined;
   #woken = false;
-  /** What was begun is saved, and no State is opened any more. */
+  /** What was begun is ended and saved, and nothing new is opened. */
   #stopping = false;
   #stopped = false;
   #tickFailed = false;
@@ -77,6 +73,7 @@ export class Task {
 
   private constructor(settings: TaskSettings, state: State) {
     this.#settings = settings;
+    this.#time = new TaskTime(settings);
     this.#state = state;
     this.#outgoing = new Outgoing(state, settings.bus);
     this.#open = this.#openStage();
@@ -104,22 +101,24 @@ export class Task {
   }
 
   /** See `TaskParts.change`. */
-  change(change: () => void): Promise<void> {
+  change(change: () => readonly NewRecord[]): Promise<void> {
     return this.#exclusive(async () => {
       this.#checkOpen();
       try {
-        change();
-        await this.#commit();
+        await this.#save([], change());
       } catch (error) {
         this.#restore();
         throw error;
       }
+      // It is saved whether or not the bus takes it now; the timer tries again.
+      await this.#outgoing.flush().catch(() => undefined);
+      this.#scheduleTick();
     });
   }
 
   /** Runs what is due now; for the timer, and for a clock that is moved by hand. */
   tick(): Promise<void> {
-    return this.#exclusive(() => this.#tick(this.#wallTime()));
+    return this.#exclusive(() => this.#tick(this.#time.wall()));
   }
 
   /** Resolves when no turn is under way or waiting. */
@@ -167,22 +166,9 @@ export class Task {
     if (this.#woken || this.#stopping) return;
     this.#woken = true;
     void this.#exclusive(async () => {
-      if (this.#woken && !this.#stopped) await this.#tick(this.#wallTime());
+      if (this.#woken && !this.#stopped) await this.#tick(this.#time.wall());
       this.#scheduleTick();
     });
-  }
-
-  /**
-   * The wall clock only for one that has caught up: what it has yet to read came before that.
-   * Undefined for one that has not read anything yet.
-   */
-  #wallTime(): EpochMs | undefined {
-    const { behind, clock } = this.#settings;
-    return behind() === 0 ? this.#later(clock.now()) : this.#now;
-  }
-
-  #later(time: EpochMs): EpochMs {
-    return Math.max(this.#now ?? time, time);
   }
 
   #checkOpen(): void {
@@ -197,11 +183,13 @@ export class Task {
       ({ topic, offset }) => offset >= this.#state.position(topic, partition),
     );
     if (fresh.length === 0) return;
+    const before = this.#time.now;
     try {
       await this.#save(fresh, await this.#applied(fresh));
     } catch (error) {
       telemetry.emit.batchFailed({ stage: definition.name });
       this.#restore();
+      this.#time.back(before);
       if (error instanceof UnavailableError) throw error;
       // One record may be to blame: give each its own batch, and set aside the one that fails
       // alone.
@@ -218,30 +206,31 @@ export class Task {
   /** What follows from the records, and from the time that passed between them. */
   async #applied(records: readonly BusRecord[]): Promise<readonly NewRecord[]> {
     const out: NewRecord[] = [];
-    for (const chunk of chunksOf(records)) {
-      const now = this.#arrived(chunk);
+    for (let start = 0; start < records.length; ) {
+      const now = this.#time.arrived(records.slice(start, start + 1));
       if (this.#isDue(now)) out.push(...this.#ticked(now));
+      const end = chunkEnd(records, start, this.#stage.nextTick?.());
+      const chunk = records.slice(start, end);
+      this.#time.arrived(chunk);
       out.push(...(await this.#stage.apply(chunk)));
+      start = end;
     }
     return out;
   }
 
-  #arrived(records: readonly BusRecord[]): EpochMs {
-    let now = this.#now ?? 0;
-    for (const { appendedAt } of records) now = Math.max(now, appendedAt);
-    this.#now = now;
-    return now;
-  }
-
   async #applyAlone(record: BusRecord): Promise<void> {
-    const now = this.#arrived([record]);
+    const before = this.#time.now;
+    const now = this.#time.arrived([record]);
     // A timer that fails is not the record's fault.
     if (this.#isDue(now)) await this.#tick(now);
     try {
       await this.#save([record], await this.#stage.apply([record]));
     } catch (error) {
       this.#restore();
-      if (error instanceof UnavailableError) throw error;
+      if (error instanceof UnavailableError) {
+        this.#time.back(before);
+        throw error;
+      }
       const stage = this.#settings.definition.name;
       this.#settings.telemetry.log.error(
         { stage, place: recordPlace(record), error: shown(String(error), 300) },
@@ -301,6 +290,7 @@ export class Task {
     await this.#exclusive(async () => {
       if (this.#stopping) return;
       const state = await openState(this.#settings);
+      // Taken from us meanwhile: whoever has the partition now opens it again.
       if (this.#stopping) return;
       this.#state = state;
       this.#outgoing = new Outgoing(this.#state, this.#settings.bus);
@@ -340,7 +330,6 @@ export class Task {
   async #tick(now: EpochMs | undefined): Promise<void> {
     this.#tickFailed = false;
     if (now === undefined || this.#taken) return;
-    this.#now = this.#later(now);
     try {
       await this.#outgoing.flush();
       await this.#save([], this.#ticked(now));
@@ -359,9 +348,9 @@ export class Task {
 
   #scheduleTick(): void {
     // What the bus has not taken is tried again, whether or not the stage itself is due.
-    const due = this.#outgoing.size > 0 ? 0 : this.#stage.nextTick?.();
+    const due = this.#outgoing.size > 0 || this.#woken ? 0 : this.#stage.nextTick?.();
     this.#cancelTick?.();
-    if (due === undefined || this.#stopped) return;
+    if (due === undefined || this.#stopped || this.#taken) return;
     const { clock } = this.#settings;
     const delayMs = Math.max(this.#tickFailed ? failedTickMs : tickMsMin, due - clock.now());
     this.#cancelTick = clock.after(delayMs, () => {
@@ -372,15 +361,4 @@ export class Task {
 
 function openState({ states, definition, partition }: TaskSettings): Promise<State> {
   return states.open({ stage: definition.name, partition });
-}
-
-/** Cut where more than `chunkMs` lies between the first and the next arrival. */
-function* chunksOf(records: readonly BusRecord[]): Generator<readonly BusRecord[]> {
-  let start = 0;
-  for (const [index, { appendedAt }] of records.entries()) {
-    if (appendedAt - (records[start]?.appendedAt ?? 0) < chunkMs) continue;
-    yield records.slice(start, index);
-    start = index;
-  }
-  yield records.slice(start);
 }

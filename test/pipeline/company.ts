@@ -3,14 +3,14 @@
  * moved by hand.
  */
 
-import { join } from "node:path";
+import { join as joinPath } from "node:path";
 import type { Alert, Incident, Notice } from "../../src/alert/alert.ts";
 import type { Bus } from "../../src/bus/bus.ts";
 import { openEmbeddedBus } from "../../src/bus/embedded.ts";
 import { openMemoryBus } from "../../src/bus/memory.ts";
 import { type EpochMs, hourMs, minuteMs, secondMs, VirtualClock } from "../../src/clock.ts";
 import { collectors } from "../../src/collector/collectors.ts";
-import { readConfig } from "../../src/config/config.ts";
+import { type Role, readConfig } from "../../src/config/config.ts";
 import type { Post } from "../../src/demo/feeds.ts";
 import { history } from "../../src/demo/midnight-commit.ts";
 import { loadRuleset, type Ruleset, readRuleFiles } from "../../src/detection/detection.ts";
@@ -77,6 +77,8 @@ export interface Rig {
   /** The posts at once, in this order, received now. */
   sendNow(posts: readonly Post[]): Promise<void>;
   moveTo(time: EpochMs): Promise<void>;
+  /** Starts another pipeline over the same bus, states and store, as another process would. */
+  join(roles: readonly Role[]): Promise<Pipeline>;
   stop(): Promise<void>;
 }
 
@@ -85,6 +87,8 @@ export interface RigSettings {
   /** Keeps bus, state and store in files of this folder. */
   readonly folder?: string;
   readonly start?: EpochMs;
+  /** Of its own pipeline; all when absent. */
+  readonly roles?: readonly Role[];
   /** Puts faults between the pipeline and its bus or states. */
   readonly faulty?: (parts: { readonly bus: Bus; readonly states: StateStore }) => {
     readonly bus: Bus;
@@ -94,31 +98,39 @@ export interface RigSettings {
 
 export async function openRig(settings: RigSettings = {}): Promise<Rig> {
   const { ruleset = rulesWithout(), folder, start = night - 23 * 24 * hourMs } = settings;
-  const { faulty = (parts) => parts } = settings;
+  const { faulty = (parts) => parts, roles } = settings;
   const clock = new VirtualClock(start);
   const bus =
     folder === undefined
       ? openMemoryBus({ clock })
-      : await openEmbeddedBus({ path: join(folder, "bus.db"), clock });
-  const statePath = folder === undefined ? ":memory:" : join(folder, "state.db");
+      : await openEmbeddedBus({ path: joinPath(folder, "bus.db"), clock });
+  const statePath = folder === undefined ? ":memory:" : joinPath(folder, "state.db");
   const states: StateStore =
     folder === undefined ? openMemoryState() : openEmbeddedState({ path: statePath });
   const store = openEmbeddedStore({ path: statePath });
   const notices: Notice[] = [];
-  const pipeline = new Pipeline({
-    ...faulty({ bus, states }),
-    ...{ store, sinks: [collecting(notices)], ruleset, clock },
-    telemetry: silentTelemetry(),
-    enrichment: demoConfig.enrichment,
-    lineage: { ...demoConfig.lineage, cacheHosts: ruleFiles.lists.get("cache_hosts") ?? [] },
-    time: demoConfig.time,
-  });
-  await pipeline.start();
+  const pipelines: Pipeline[] = [];
+  const parts = faulty({ bus, states });
+  const join = async (own: readonly Role[] | undefined): Promise<Pipeline> => {
+    const joined = new Pipeline({
+      ...parts,
+      ...{ store, sinks: [collecting(notices)], ruleset, clock },
+      ...(own === undefined ? {} : { roles: own }),
+      telemetry: silentTelemetry(),
+      enrichment: demoConfig.enrichment,
+      lineage: { ...demoConfig.lineage, cacheHosts: ruleFiles.lists.get("cache_hosts") ?? [] },
+      time: demoConfig.time,
+    });
+    await joined.start();
+    pipelines.push(joined);
+    return joined;
+  };
+  const pipeline = await join(roles);
 
   async function moveTo(time: EpochMs): Promise<void> {
     if (time > clock.now()) clock.advanceTo(time);
-    await pipeline.tick();
-    await pipeline.drained();
+    for (const one of pipelines) await one.tick();
+    for (const one of pipelines) await one.drained();
   }
 
   async function sendNow(posts: readonly Post[]): Promise<void> {
@@ -127,7 +139,7 @@ export async function openRig(settings: RigSettings = {}): Promise<Rig> {
   }
 
   return {
-    ...{ clock, bus, store, pipeline, notices, sendNow, moveTo },
+    ...{ clock, bus, store, pipeline, notices, sendNow, moveTo, join },
     send: async (posts, windowMs = minuteMs) => {
       for (const window of windowsOf(posts, windowMs)) {
         await moveTo(Math.max(...window.map(({ at }) => at)));
@@ -135,7 +147,7 @@ export async function openRig(settings: RigSettings = {}): Promise<Rig> {
       }
     },
     stop: async () => {
-      await pipeline.stop();
+      for (const one of pipelines) await one.stop();
       await store.close();
       await states.close();
       await bus.close();

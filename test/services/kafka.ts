@@ -10,6 +10,8 @@ import { type FaultyProxy, startProxy } from "./proxy.ts";
 export interface KafkaService {
   /** `host:port`; the same after each start. */
   readonly brokers: readonly string[];
+  /** The way in with TLS and SASL. */
+  readonly secure: KafkaSecure;
   /** Ends the broker as a crash would. */
   kill(): Promise<void>;
   /** After `kill`: on the data that the disk holds. */
@@ -18,6 +20,15 @@ export interface KafkaService {
   proxy(): Promise<FaultyProxy>;
   /** Ends the broker and takes its data away. */
   stop(): Promise<void>;
+}
+
+export interface KafkaSecure {
+  readonly broker: string;
+  /** File with the authority of the broker's certificate, which is for kafka.example too. */
+  readonly ca: string;
+  /** For PLAIN and SCRAM; tokens of OAUTHBEARER are unsigned JWTs. */
+  readonly username: string;
+  readonly password: string;
 }
 
 const run = promisify(execFile);
@@ -30,12 +41,21 @@ export async function startKafka(): Promise<KafkaService> {
   const stop = async (...options: string[]) => {
     await run(join(scripts, "stop"), [data, ...options]);
   };
+  const brokers = [await start()];
+  const portsOf = async () => {
+    return (await readFile(join(data, "ports"), "utf8")).trim().split(" ").map(Number);
+  };
+  const secure = {
+    broker: `127.0.0.1:${(await portsOf())[3]}`,
+    ca: join(data, "ca.crt"),
+    ...{ username: "pipewarden", password: "test-password" },
+  };
   return {
-    brokers: [await start()],
+    ...{ brokers, secure },
     kill: () => stop("--kill"),
     start: async () => void (await start()),
     proxy: async () => {
-      const ports = (await readFile(join(data, "ports"), "utf8")).trim().split(" ").map(Number);
+      const ports = await portsOf();
       return startProxy(ports[2]!, ports[1]!);
     },
     stop: async () => {

@@ -13,6 +13,8 @@ export interface FaultyProxy {
   readonly connections: number;
   /** Resets the connection of the next request of at least so many bytes when its answer comes. */
   loseNextAnswer(requestBytesMin: number): void;
+  /** As `silence`, in the middle of the next answer of at least so many bytes. */
+  silenceWithin(answerBytesMin: number): void;
   /** Connections that are open now carry nothing any more, and stay open; new ones work. */
   silence(): void;
   close(): Promise<void>;
@@ -23,6 +25,7 @@ export async function startProxy(port: number, target: number): Promise<FaultyPr
   const pairs = new Set<Pair>();
   const silent = new WeakSet<Pair>();
   let loseFrom: number | undefined;
+  let silenceFrom: number | undefined;
 
   const drop = (pair: Pair) => {
     pairs.delete(pair);
@@ -44,7 +47,11 @@ export async function startProxy(port: number, target: number): Promise<FaultyPr
     });
     pair.server.on("data", (chunk) => {
       if (silent.has(pair)) return;
-      if (losing) {
+      if (silenceFrom !== undefined && chunk.byteLength >= silenceFrom) {
+        silenceFrom = undefined;
+        client.write(chunk.subarray(0, chunk.byteLength / 2));
+        for (const one of pairs) silent.add(one);
+      } else if (losing) {
         client.resetAndDestroy();
         drop(pair);
       } else {
@@ -67,6 +74,9 @@ export async function startProxy(port: number, target: number): Promise<FaultyPr
     },
     loseNextAnswer: (requestBytesMin) => {
       loseFrom = requestBytesMin;
+    },
+    silenceWithin: (answerBytesMin) => {
+      silenceFrom = answerBytesMin;
     },
     silence: () => {
       for (const pair of pairs) silent.add(pair);
