@@ -111,9 +111,10 @@ async function readAll(
     await consumer.connect();
     await consumer.subscribe({ topics: [topic], fromBeginning: true });
     await consumer.run({
-      eachBatch: async ({ batch: { partition, messages, lastOffset } }) => {
+      eachBatch: async ({ batch }) => {
+        const { partition, messages } = batch;
         for (const { value } of messages) if (value !== null) each(value);
-        if (Number(lastOffset()) + 1 >= (open.get(partition) ?? 0)) open.delete(partition);
+        if (Number(batch.lastOffset()) + 1 >= (open.get(partition) ?? 0)) open.delete(partition);
         if (open.size === 0) resolve();
       },
     });
