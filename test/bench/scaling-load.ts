@@ -7,6 +7,7 @@ import { performance } from "node:perf_hooks";
 import type { Bus, BusRecord, NewRecord, Topic } from "../../src/bus/bus.ts";
 import { openKafkaBus } from "../../src/bus/kafka.ts";
 import { realClock } from "../../src/clock.ts";
+import { decodeEvent, encodeEvent, isProblem } from "../../src/event/codec.ts";
 import { serviceProcess, webhookSecret } from "../pipeline/service-process.ts";
 import { inventoryOf, Load, type LoadPost, type LoadSettings } from "./e2e-feeds.ts";
 import { Sender } from "./e2e-sender.ts";
@@ -19,14 +20,12 @@ const connections = 64;
 /** As the bench of the whole way has it: so many machines as a company of 2,000 jobs at once. */
 const rate = 20_000;
 const pagesPerSecond = 20;
-/** Of the events that follow on the webhooks, what is given before anything is measured. */
-const warmShare = 1 / 3;
 
 export interface ScalingLoad {
-  /** Makes the jobs known, and the processes warm. */
-  readonly warm: readonly NewRecord[];
-  /** What is measured. */
-  readonly measured: readonly NewRecord[];
+  /** The webhooks that make the first jobs known. */
+  readonly jobs: readonly NewRecord[];
+  /** What follows. */
+  readonly events: readonly NewRecord[];
   /** For `enrichment.runners`. */
   readonly runners: readonly object[];
   /** What collecting cost, without what it took to make the jobs known. */
@@ -95,16 +94,15 @@ export async function takeIn(brokers: readonly string[], seconds: number): Promi
     const start = Math.floor(performance.timeOrigin + performance.now()) - seconds * 1_000;
     const load = new Load(settings, start);
     await send(port, load.setup());
-    const jobs = await countOf(bus, "events");
+    const jobCount = await countOf(bus, "events");
     const posts = load.posts(start);
     const before = await cpuSecondsOf(service.url);
     const events = await send(port, posts);
     const collect = { events, cpuSeconds: (await cpuSecondsOf(service.url)) - before };
     const records = (await readAll(bus, "events")).map(again);
-    const warmCount = jobs + Math.floor((records.length - jobs) * warmShare);
-    const [warm, measured] = [records.slice(0, warmCount), records.slice(warmCount)];
-    const bytesPerEvent = measured.reduce((sum, at) => sum + bytesOf(at), 0) / measured.length;
-    return { warm, measured, runners, collect, bytesPerEvent };
+    const [jobs, followed] = [records.slice(0, jobCount), records.slice(jobCount)];
+    const bytesPerEvent = followed.reduce((sum, at) => sum + bytesOf(at), 0) / followed.length;
+    return { jobs, events: followed, runners, collect, bytesPerEvent };
   } finally {
     await service.stop();
     await service.remove();
@@ -114,6 +112,16 @@ export async function takeIn(brokers: readonly string[], seconds: number): Promi
 
 function again({ topic, key, value }: BusRecord): NewRecord {
   return { topic, key, value };
+}
+
+/**
+ * The same event under another id, as if as much had happened once more at the same time: a load
+ * of any length for what taking in one part of it costs.
+ */
+export function copyOf(record: NewRecord, copy: number): NewRecord {
+  const event = decodeEvent(record.value, "bench");
+  if (isProblem(event)) throw new Error(event.found);
+  return { ...record, value: encodeEvent({ ...event, id: `${event.id}:${copy}` }) };
 }
 
 function bytesOf({ key, value }: NewRecord): number {

@@ -10,6 +10,7 @@ import type { Bus, BusRecord, NewRecord } from "../../src/bus/bus.ts";
 import type { Match } from "../../src/detection/detection.ts";
 import { type ServiceProcess, serviceProcess } from "../pipeline/service-process.ts";
 import {
+  copyOf,
   countOf,
   kafkaSettings,
   noSink,
@@ -23,6 +24,8 @@ export interface ScalingSettings {
   readonly topicPrefix: string;
   readonly workers: number;
   readonly load: ScalingLoad;
+  /** How often its events are given once the workers are warm. */
+  readonly copies: number;
 }
 
 export interface ScalingRun {
@@ -84,9 +87,13 @@ function sumOf(samples: readonly Sample[], name: keyof Sample): number {
   return samples.reduce((sum, sample) => sum + sample[name], 0);
 }
 
-async function append(bus: Bus, records: readonly NewRecord[]): Promise<void> {
+async function append(
+  bus: Bus,
+  records: readonly NewRecord[],
+  as: (record: NewRecord) => NewRecord = (record) => record,
+): Promise<void> {
   for (let from = 0; from < records.length; from += appendMax) {
-    await bus.append(records.slice(from, from + appendMax));
+    await bus.append(records.slice(from, from + appendMax).map(as));
   }
 }
 
@@ -198,14 +205,17 @@ interface Measuring extends ScalingSettings {
 }
 
 async function measure(settings: Measuring): Promise<ScalingRun> {
-  const { bus, admin, processes, load, workers, topicPrefix } = settings;
-  await append(bus, load.warm);
-  await appliedBy(processes, load.warm.length);
+  const { bus, admin, processes, load, copies, workers, topicPrefix } = settings;
+  const warm = [...load.jobs, ...load.events];
+  await append(bus, warm);
+  await appliedBy(processes, warm.length);
   await calm(processes, bus);
   const before = await Promise.all(processes.map(sampleOf));
   const startedAt = performance.now();
-  await append(bus, load.measured);
-  const after = await appliedBy(processes, load.warm.length + load.measured.length);
+  for (let copy = 1; copy <= copies; copy += 1) {
+    await append(bus, load.events, (record) => copyOf(record, copy));
+  }
+  const after = await appliedBy(processes, warm.length + copies * load.events.length);
   const doneAt = performance.now();
   await calm(processes, bus);
   const idleFrom = await Promise.all(processes.map(sampleOf));

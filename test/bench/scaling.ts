@@ -16,12 +16,14 @@ const { values: options } = parseArgs({
     short: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     seconds: { type: "string" },
+    copies: { type: "string" },
     rounds: { type: "string" },
   },
 });
 
 const workerCounts = [1, 2, 4];
-const seconds = Number(options.seconds ?? (options.short ? 2 : 6));
+const seconds = Number(options.seconds ?? (options.short ? 1 : 2));
+const copies = Number(options.copies ?? (options.short ? 2 : 4));
 const rounds = Number(options.rounds ?? (options.short ? 1 : 2));
 const shareMost = 0.1;
 const costMost = 1.15;
@@ -100,7 +102,7 @@ async function main(): Promise<void> {
     for (let round = 0; round < rounds; round += 1) {
       for (const workers of workerCounts) {
         const topicPrefix = `scaling.${round}.${workers}.`;
-        const run = await detectWith({ brokers, topicPrefix, workers, load });
+        const run = await detectWith({ brokers, topicPrefix, workers, load, copies });
         runs.push(run);
         if (!options.json) console.log();
         for (const line of linesOf(run)) say(line);
