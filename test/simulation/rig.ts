@@ -99,7 +99,7 @@ export interface Service {
   /** Records yet to be applied, of all stages together. */
   backlog(): Promise<number>;
   /** Notices not delivered yet, of these incidents. */
-  owed(incidentIds: readonly string[]): number;
+  owed(incidentIds: readonly string[]): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -151,10 +151,10 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
     backlog: async () => {
       return Object.values(pipeline.backlog()).reduce((sum, count) => sum + count, 0);
     },
-    owed: (incidentIds) =>
-      incidentIds
-        .flatMap((id) => pipeline.deliveriesOf(id))
-        .filter(({ status }) => status === "pending").length,
+    owed: async (incidentIds) => {
+      const deliveries = await durable.store.deliveries(incidentIds);
+      return deliveries.filter(({ status }) => status === "pending").length;
+    },
     stop: () => pipeline.stop(),
   };
 }

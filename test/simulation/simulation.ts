@@ -265,7 +265,7 @@ class Simulation {
 
   async #left(): Promise<{ readonly backlog: number; readonly owed: number }> {
     const { items } = await this.#durable.store.incidents({ limit: 200 });
-    const owed = this.#service?.owed(items.map(({ id }) => id)) ?? 0;
+    const owed = (await this.#service?.owed(items.map(({ id }) => id))) ?? 0;
     return { backlog: (await this.#service?.backlog()) ?? 0, owed };
   }
 }
