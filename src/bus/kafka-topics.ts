@@ -11,6 +11,7 @@ import {
   firstNeeded,
   inspectTopics,
   partsOf,
+  refreshLeaders,
   type TopicState,
 } from "./kafka-topic-check.ts";
 
@@ -160,7 +161,7 @@ export class KafkaTopics {
         if (over) throw unavailable(this.place, error);
         await realPause(attemptMs);
         // Or kafkajs goes on asking the one that led the partition until it looks by itself.
-        await this.#admin.describeCluster().catch(() => undefined);
+        await refreshLeaders(this.#admin, this.nameOf("events")).catch(() => undefined);
       }
     }
   }
