@@ -164,6 +164,12 @@ export async function mendConfigs(admin: Admin, { spec, own, faults }: TopicStat
   await admin.alterConfigs({ validateOnly: false, resources: [resource] });
 }
 
+/** Has kafkajs look afresh which broker leads what: among what else it offers, this does. */
+export async function refreshLeaders(admin: Admin, name: string): Promise<void> {
+  const resource = { type: ConfigResourceTypes.TOPIC, name, configNames: ["cleanup.policy"] };
+  await admin.describeConfigs({ includeSynonyms: false, resources: [resource] });
+}
+
 /** The reason of a refusal in the brokers' words: kafkajs hides those of several topics. */
 export function isExists(error: unknown): boolean {
   return partsOf(error).every((part) => brokerCode(part) === "TOPIC_ALREADY_EXISTS");

@@ -11,6 +11,7 @@ import {
   firstNeeded,
   inspectTopics,
   partsOf,
+  refreshLeaders,
   type TopicState,
 } from "./kafka-topic-check.ts";
 
@@ -34,7 +35,8 @@ export interface KafkaTopicsSettings {
 const partitionsDefault = 4;
 export const partitionsMax = 4096;
 const madeMsMax = 30 * secondMs;
-const attemptsMax = 4;
+const attemptsMin = 4;
+const askedMsMax = 10 * secondMs;
 const attemptMs = 250;
 
 /** The bus's view of the brokers beside producing and consuming. */
@@ -150,12 +152,16 @@ export class KafkaTopics {
 
   /** A question without effect may be asked again: after a restart the first meets a dead line. */
   async #asked<T>(ask: () => Promise<T>): Promise<T> {
+    const end: EpochMs = realClock.now() + askedMsMax;
     for (let attempt = 1; ; attempt++) {
       try {
         return await ask();
       } catch (error) {
-        if (attempt === attemptsMax) throw unavailable(this.place, error);
+        const over = attempt >= attemptsMin && realClock.now() > end;
+        if (over) throw unavailable(this.place, error);
         await realPause(attemptMs);
+        // Or kafkajs goes on asking the one that led the partition until it looks by itself.
+        await refreshLeaders(this.#admin, this.nameOf("events")).catch(() => undefined);
       }
     }
   }
