@@ -111,7 +111,7 @@ async function onTheBus(record: NewRecord): Promise<object> {
   );
   await consumer.drained();
   await bus.close();
-  return { ...seen[0], value: `${seen[0]?.value.length} bytes: {"v":1,"id":"…` };
+  return { ...seen[0], value: `${seen[0]?.value.length} bytes: {"v":2,"id":"…` };
 }
 
 /** A joiner over a build table that has heard of tonight's job from GitHub. */
