@@ -96,7 +96,8 @@ export interface Consumer {
   drained(): Promise<void>;
   /**
    * Records of a partition that are known to be on the bus and that the handler has not finished
-   * with; 0 when it has caught up, as far as is known, and for a partition that is not ours.
+   * with; 0 when it has caught up, as far as is known, and for a partition that is not ours. At
+   * least 1 when the bus has not told for long: one that is cut off has not caught up.
    */
   behind(topic: Topic, partition: number): number;
 }

@@ -73,7 +73,7 @@ export function topicSpecs(settings: TopicSpecSettings): readonly TopicSpec[] {
     const count = partitionsOf(topic, partitions);
     // One that is undivided has one partition however many the others have.
     const divided = partitionsOf(topic, 2) > 1;
-    const configs = journeyConfigs(retentionMs(topic) ?? retentionDefault(topic));
+    const configs = journeyConfigs(topic, retentionMs(topic) ?? retentionDefault(topic));
     return { name: `${topicPrefix}${topic}`, partitions: count, divided, ...copies, configs };
   });
   const divided = new Set<string>(stages.filter((at) => at.divided).map(({ stage }) => stage));
@@ -99,10 +99,13 @@ function retentionDefault(topic: Topic): number {
 /** What brokers refuse by default: a stamp that is an hour ahead. Ours may be; see below. */
 const anyTime = "9223372036854775807";
 
-function journeyConfigs(retentionMs: number): readonly TopicConfig[] {
+/** Facts of one key are equal, so of many tellings the last is enough. All else has no newest. */
+const compacted: ReadonlySet<Topic> = new Set(["builds"]);
+
+function journeyConfigs(topic: Topic, retentionMs: number): readonly TopicConfig[] {
+  const policy = compacted.has(topic) ? "compact,delete" : "delete";
   return [
-    // Never compact: each record is an event or a fact of its own, not the newest of its key.
-    { name: "cleanup.policy", value: "delete", needed: true },
+    { name: "cleanup.policy", value: policy, needed: true },
     { name: "retention.ms", value: String(retentionMs) },
     { name: "max.message.bytes", value: String(batchBytesNeeded), least: true, needed: true },
     // appendedAt is our clock's; one that runs ahead must not stop the intake.
@@ -125,13 +128,13 @@ function segmentMs(retentionMs: number): number {
 const stateConfigs: readonly TopicConfig[] = [
   { name: "cleanup.policy", value: "compact", needed: true },
   { name: "max.message.bytes", value: String(stateBatchBytesMax), least: true, needed: true },
-  { name: "message.timestamp.type", value: "CreateTime" },
-  { name: "message.timestamp.after.max.ms", value: anyTime },
+  // So that the lag below follows the brokers' clock, not ours.
+  { name: "message.timestamp.type", value: "LogAppendTime" },
   // Who has just begun to read a state must not lose what it is about to read.
   { name: "min.compaction.lag.ms", value: String(10 * minuteMs) },
   { name: "min.cleanable.dirty.ratio", value: "0.1" },
   { name: "segment.ms", value: String(10 * minuteMs) },
   { name: "segment.bytes", value: String(2 * stateBatchBytesMax) },
   // How long the removal of a key is told, for those who are reading.
-  { name: "delete.retention.ms", value: String(hourMs) },
+  { name: "delete.retention.ms", value: String(10 * minuteMs) },
 ];
