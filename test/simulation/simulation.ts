@@ -259,7 +259,8 @@ class Simulation {
       await this.#quiet();
       left = await this.#left();
     }
-    if (left.backlog + left.owed === 0) await this.#until(this.#service?.drained() ?? Promise.resolve());
+    if (left.backlog + left.owed === 0)
+      await this.#until(this.#service?.drained() ?? Promise.resolve());
     return left;
   }
 
