@@ -159,9 +159,12 @@ class Load {
     await this.#announce(machines + index, startedAt);
     await pause(2 * secondMs);
     const kind = index % 2 === 0 ? "alone" : "pair";
-    const at = Date.now();
-    if (kind === "pair") await this.#post(environmentRead(at, runner));
-    await this.#post(stolen(kind === "pair" ? Date.now() + 5 : at, runner, kind));
+    if (kind === "pair") {
+      await this.#post(environmentRead(Date.now(), runner));
+      // A request began before its line was written, and the rule wants the two in this order.
+      await pause(secondMs);
+    }
+    await this.#post(stolen(Date.now(), runner, kind));
     this.#attacks.push({ runId, kind, ackedAt: Date.now() });
   }
 
@@ -209,7 +212,7 @@ function started(at: EpochMs, host: string, number: number): string {
 }
 
 function fetched(at: EpochMs, address: string, number: number): string {
-  const url = `http://cache.corp.example/deps/${marker}${number}.tar`;
+  const url = `http://docs.corp.example/${marker}${number}.html`;
   return squid(address, [{ at, method: "GET", url }]).body;
 }
 
