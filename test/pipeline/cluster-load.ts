@@ -47,7 +47,8 @@ const machines = 40;
 const perPost = 50;
 const connections = 48;
 const unansweredMax = 200;
-const retryMs = 150;
+const retryMsMin = 100;
+const retryMsMax = 1_000;
 const tickMs = 5;
 
 function machine(index: number): DemoRunner {
@@ -184,7 +185,7 @@ class Load {
     const head = `POST ${door} HTTP/1.1\r\nhost: 127.0.0.1\r\n${lines.join("")}`;
     const length = `content-length: ${Buffer.byteLength(body)}\r\n\r\n`;
     const request = Buffer.from(`${head}${length}${body}`);
-    for (;;) {
+    for (let retryMs = retryMsMin; ; retryMs = Math.min(retryMsMax, 2 * retryMs)) {
       const { status } = (await this.#sender.send(request)) ?? { status: 0 };
       if (status >= 200 && status < 300) return;
       this.#refused[status] = (this.#refused[status] ?? 0) + 1;
