@@ -30,6 +30,8 @@ export interface ApiSettings {
   readonly unready: () => readonly string[];
   /** Records that some stage has yet to apply, by stage. */
   readonly backlog: () => Promise<Readonly<Record<string, number>>>;
+  /** Partitions that this process has, by stage. */
+  readonly partitions: () => Readonly<Record<string, number>>;
   /** What people ask for; absent in a process that others ask about its health alone. */
   readonly documents?: DocumentSource;
 }
@@ -54,7 +56,8 @@ export async function registerApi(app: FastifyInstance, settings: ApiSettings): 
     const reasons = settings.unready();
     if (reasons.length > 0) return reply.code(503).send({ status: "unready", reasons });
     try {
-      return { status: "ready", backlog: await settings.backlog() };
+      const { backlog, partitions } = settings;
+      return { status: "ready", backlog: await backlog(), partitions: partitions() };
     } catch (error) {
       const reason = shown(error instanceof Error ? error.message : String(error), 300);
       return reply.code(503).send({ status: "unready", reasons: [reason] });

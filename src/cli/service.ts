@@ -162,6 +162,7 @@ async function openHttp({
     ...{ config: config.api, telemetry },
     unready: () => (stopping ? ["stopping"] : trouble.reasons()),
     backlog: async () => pipeline.backlog(),
+    partitions: () => pipeline.partitions(),
     ...(config.roles.includes("api") ? { documents: { store, deadLetters } } : {}),
   });
   return app;

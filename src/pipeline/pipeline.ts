@@ -165,6 +165,11 @@ export class Pipeline {
     return Object.fromEntries(this.#runners.map((runner) => [runner.name, runner.backlog()]));
   }
 
+  /** How many partitions this process has, by stage: none for one that stands by, or joins yet. */
+  partitions(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#runners.map((runner) => [runner.name, runner.partitions]));
+  }
+
   /** Runs what time alone brings about, for a clock moved by hand. */
   async tick(): Promise<void> {
     for (const runner of this.#runners) await runner.tick();

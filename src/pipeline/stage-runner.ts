@@ -55,6 +55,11 @@ export class StageRunner {
     for (const task of this.#tasks.values()) await task.tick();
   }
 
+  /** Partitions that this process has and whose state is open. */
+  get partitions(): number {
+    return this.#tasks.size;
+  }
+
   /** Records known to wait for this process, and decisions not yet on the bus. */
   backlog(): number {
     let count = 0;

@@ -43,6 +43,7 @@ async function apiOver(
     telemetry: silentTelemetry(),
     unready: () => [],
     backlog: async () => ({ detect: 0, store: 0 }),
+    partitions: () => ({ detect: 4, store: 4 }),
     ...parts,
     documents: { store, deadLetters: noLetters, ...parts },
   });
@@ -293,7 +294,11 @@ describe("readiness", () => {
     const app = await apiOver([], { backlog: async () => ({ detect: 12, store: 0 }) });
     const answer = await get(app, "/readyz");
     expect(answer.statusCode).toBe(200);
-    expect(answer.json()).toEqual({ status: "ready", backlog: { detect: 12, store: 0 } });
+    expect(answer.json()).toEqual({
+      status: "ready",
+      backlog: { detect: 12, store: 0 },
+      partitions: { detect: 4, store: 4 },
+    });
   });
 
   it("is 503 with the reasons, while the process is alive", async () => {
@@ -395,8 +400,13 @@ describe("a process that people do not ask", () => {
     await registerApi(app, {
       ...{ config: { tokens: [] }, telemetry: silentTelemetry(), unready: () => [] },
       backlog: async () => ({ detect: 3 }),
+      partitions: () => ({ detect: 2 }),
     });
-    expect((await get(app, "/readyz")).json()).toEqual({ status: "ready", backlog: { detect: 3 } });
+    expect((await get(app, "/readyz")).json()).toEqual({
+      status: "ready",
+      backlog: { detect: 3 },
+      partitions: { detect: 2 },
+    });
     expect((await get(app, "/metrics")).statusCode).toBe(200);
     expect((await get(app, "/api/v1/incidents")).statusCode).toBe(404);
   });

@@ -40,6 +40,7 @@ async function apiOver(tokens: string[] = [], letters: Partial<Letters> = {}): P
   await registerApi(app, {
     ...{ config: { tokens }, telemetry: silentTelemetry(), unready: () => [] },
     backlog: async () => ({}),
+    partitions: () => ({}),
     documents: {
       store,
       deadLetters: {

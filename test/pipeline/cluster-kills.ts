@@ -174,6 +174,16 @@ async function ownBacklogs({ processes }: Cluster): Promise<[string, number][]> 
   return (await Promise.all(told)).flat();
 }
 
+/** Resident memory of each process, in MB. */
+export async function memoryOf({ processes }: Cluster): Promise<string> {
+  const told = processes.map(async ({ name, url }) => {
+    const text = await (await fetch(`${url}/metrics`)).text();
+    const bytes = /^process_resident_memory_bytes (\S+)$/m.exec(text)?.[1];
+    return `${name} ${(Number(bytes) / 1e6).toFixed(0)}`;
+  });
+  return (await Promise.all(told)).join(", ");
+}
+
 function pause(delayMs: number): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve, delayMs);

@@ -47,7 +47,8 @@ const machines = 40;
 const perPost = 50;
 const connections = 48;
 const unansweredMax = 200;
-const retryMs = 150;
+const retryMsMin = 100;
+const retryMsMax = 1_000;
 const tickMs = 5;
 
 function machine(index: number): DemoRunner {
@@ -159,9 +160,12 @@ class Load {
     await this.#announce(machines + index, startedAt);
     await pause(2 * secondMs);
     const kind = index % 2 === 0 ? "alone" : "pair";
-    const at = Date.now();
-    if (kind === "pair") await this.#post(environmentRead(at, runner));
-    await this.#post(stolen(kind === "pair" ? Date.now() + 5 : at, runner, kind));
+    if (kind === "pair") {
+      await this.#post(environmentRead(Date.now(), runner));
+      // A request began before its line was written, and the rule wants the two in this order.
+      await pause(secondMs);
+    }
+    await this.#post(stolen(Date.now(), runner, kind));
     this.#attacks.push({ runId, kind, ackedAt: Date.now() });
   }
 
@@ -181,7 +185,7 @@ class Load {
     const head = `POST ${door} HTTP/1.1\r\nhost: 127.0.0.1\r\n${lines.join("")}`;
     const length = `content-length: ${Buffer.byteLength(body)}\r\n\r\n`;
     const request = Buffer.from(`${head}${length}${body}`);
-    for (;;) {
+    for (let retryMs = retryMsMin; ; retryMs = Math.min(retryMsMax, 2 * retryMs)) {
       const { status } = (await this.#sender.send(request)) ?? { status: 0 };
       if (status >= 200 && status < 300) return;
       this.#refused[status] = (this.#refused[status] ?? 0) + 1;
@@ -209,7 +213,7 @@ function started(at: EpochMs, host: string, number: number): string {
 }
 
 function fetched(at: EpochMs, address: string, number: number): string {
-  const url = `http://cache.corp.example/deps/${marker}${number}.tar`;
+  const url = `http://docs.corp.example/${marker}${number}.html`;
   return squid(address, [{ at, method: "GET", url }]).body;
 }
 

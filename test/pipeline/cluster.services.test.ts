@@ -6,7 +6,7 @@ import { realClock } from "../../src/clock.ts";
 import { createPlayer } from "../../src/demo/player.ts";
 import { type KafkaService, startKafka } from "../services/kafka.ts";
 import { startReceiver, type WebhookReceiver } from "../sink/receiver.ts";
-import { type Cluster, openCluster } from "./cluster.ts";
+import { type Cluster, type ClusterProcess, openCluster } from "./cluster.ts";
 import { type ClusterWatch, watchCluster } from "./cluster-watch.ts";
 import { describeIncidents, playWithKills, wholeFeed } from "./kills.ts";
 import { sinkSecret, webhookSecret } from "./service-process.ts";
@@ -69,14 +69,16 @@ describe("roles as processes of their own over one Kafka broker", () => {
     await during(2 * quarter, 3 * quarter, async () => expect(await first?.stop()).toBe(0));
     await during(3 * quarter, attack, async () => second?.kill());
     const owner = (await watch.ownersOf("deliver")).get("pages/0");
+    const struckAt = realClock.now();
     await during(attack, posts.length, () => cluster.named(owner).kill());
     await player.close();
 
     const { url } = cluster.of("api");
+    await expect.poll(pageIds, { timeout: 90_000, interval: 100 }).toHaveLength(1);
+    console.info(`paged ${realClock.now() - struckAt} ms after the notifier was killed`);
     await expect
       .poll(() => describeIncidents(url), { timeout: 60_000, interval: 500 })
       .toEqual(alone.incidents);
-    await expect.poll(pageIds, { timeout: 60_000, interval: 500 }).toHaveLength(1);
     const behind = async () => Object.fromEntries(await watch.behind());
     await expect
       .poll(behind, { timeout: 30_000, interval: 500 })
@@ -87,8 +89,15 @@ describe("roles as processes of their own over one Kafka broker", () => {
     const notifier = (await watch.ownersOf("deliver")).get("pages/0");
     expect(notifier).toMatch(/^notify-/);
     expect(notifier).not.toBe(owner);
+    expect(await partitionsOf(cluster.named(notifier))).toEqual({ notify: 1, deliver: 1 });
+    expect(await partitionsOf(joining)).toMatchObject({ detect: 4 });
   });
 });
+
+async function partitionsOf({ url }: ClusterProcess): Promise<unknown> {
+  const answer = await fetch(`${url}/readyz`);
+  return ((await answer.json()) as { partitions: unknown }).partitions;
+}
 
 /** Ids that a receiver which honours keys took as pages. */
 function pageIds(): string[] {

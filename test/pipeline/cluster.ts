@@ -49,7 +49,7 @@ export async function openCluster(settings: ClusterSettings): Promise<Cluster> {
     const logPath = join(settings.logDir, `${name}.log`);
     const own = await serviceProcess({
       ...{ sinkUrl, logPath },
-      settings: { roles, bus: { kafka }, ...settings.settings },
+      settings: { roles, logLevel: "warn", bus: { kafka }, ...settings.settings },
     });
     const log = () => readFile(logPath, "utf8").catch(() => "");
     const process: ClusterProcess = { ...own, name, roles, log };

@@ -92,6 +92,7 @@ export async function apiRoutes(): Promise<string[]> {
       telemetry: silentTelemetry(),
       unready: () => [],
       backlog: async () => ({}),
+      partitions: () => ({}),
       documents: {
         store: openEmbeddedStore({ path: ":memory:" }),
         deadLetters: {
