@@ -10,6 +10,8 @@ import { type FaultyProxy, startProxy } from "./proxy.ts";
 export interface KafkaService {
   /** `host:port`; the same after each start. */
   readonly brokers: readonly string[];
+  /** Where its data is; `pid` there names its process. */
+  readonly folder: string;
   /** Ends the broker as a crash would. */
   kill(): Promise<void>;
   /** After `kill`: on the data that the disk holds. */
@@ -32,6 +34,7 @@ export async function startKafka(): Promise<KafkaService> {
   };
   return {
     brokers: [await start()],
+    folder: data,
     kill: () => stop("--kill"),
     start: async () => void (await start()),
     proxy: async () => {
