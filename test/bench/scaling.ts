@@ -84,7 +84,9 @@ function verdict(runs: readonly ScalingRun[]): readonly string[] {
   if (new Set(runs.map(({ results }) => JSON.stringify(results))).size > 1) {
     wrong.push("the results differ");
   }
-  if (runs.some(({ results }) => results.alerts === 0)) wrong.push("there were no alerts");
+  if (runs.some(({ results: { alerts, matches } }) => alerts === 0 || matches === 0)) {
+    wrong.push("there was nothing to find");
+  }
   if (runs.some((run) => unequal(run) > shareMost)) wrong.push("a share is not nearly equal");
   if (least(runs, 4) / least(runs, 1) >= costMost) wrong.push("4 workers cost too much more");
   return wrong;

@@ -29,6 +29,7 @@ describe("1, 2 and 4 detect workers over the same events", () => {
   it("find the same matches, and blame the same jobs", () => {
     const [first, ...others] = runs.map(({ results }) => results);
     expect(first?.alerts).toBeGreaterThan(0);
+    expect(first?.matches).toBeGreaterThan(0);
     expect(others).toEqual([first, first]);
   });
 
