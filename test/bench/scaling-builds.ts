@@ -15,8 +15,8 @@ import { openMemoryState } from "../../src/state/memory.ts";
 
 const jobs = Number(process.argv[2] ?? 200_000);
 const rows = 3 * jobs;
-/** The last tenth of the jobs brings an eviction. */
-const buildsMax = Math.floor(0.95 * rows);
+/** From half of the jobs on each new one has an old one forgotten. */
+const buildsMax = Math.floor(0.5 * rows);
 const startedAt = Date.UTC(2026, 10, 1);
 const gapMs = 10;
 
