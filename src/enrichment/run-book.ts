@@ -3,6 +3,7 @@
  * name.
  */
 
+import type { EpochMs } from "../clock.ts";
 import type { BuildContext } from "../event/build.ts";
 import type { State, StateTable } from "../state/state.ts";
 import type { RunFact } from "./build-fact.ts";
@@ -44,6 +45,8 @@ export class RunBook {
   /** The jobs by runner and time. */
   readonly runners: RunnerIndex = new RunnerIndex();
   #evicted = 0;
+  /** The next to be forgotten last: looked up for many at once, so that it is paid rarely. */
+  #oldest: Aged[] = [];
 
   constructor(state: State, recordsMax: number) {
     this.#runs = state.table("runs");
@@ -240,15 +243,19 @@ export class RunBook {
     for (const other of jobsNamedBy(group, record)) stale.add(other);
   }
 
-  /** A tenth at once, so that the sort is paid rarely. */
+  /**
+   * No more than is too much: letting a tenth of a large table go at once would hold up everything
+   * else in the process.
+   */
   #evictOldest(): void {
-    const oldest = [...this.#index.all()].sort((a, b) => {
-      return a.lastAt - b.lastAt || (a.name < b.name ? -1 : 1);
-    });
-    const target = Math.floor(this.#recordsMax * 0.9);
-    for (const group of oldest) {
-      if (this.size <= target) break;
-      this.#evict(group);
+    while (this.size > this.#recordsMax) {
+      if (this.#oldest.length === 0) this.#oldest = oldestOf(this.#index.all());
+      const next = this.#oldest.pop();
+      if (next === undefined) return;
+      const { group, lastAt } = next;
+      // One that was told of since is no longer among the oldest.
+      const same = group.lastAt === lastAt && this.#index.get(group.name) === group;
+      if (same) this.#evict(group);
     }
   }
 
@@ -261,6 +268,24 @@ export class RunBook {
     for (const key of prepared.keys()) this.#prepared.delete(key);
     this.#index.forget(group);
   }
+}
+
+interface Aged {
+  readonly group: Group;
+  /** When it was told of last, by the time it was looked up. */
+  readonly lastAt: EpochMs;
+}
+
+/** The oldest tenth, the oldest last; one at least, if there is any. */
+function oldestOf(groups: Iterable<Group>): Aged[] {
+  const all = [...groups];
+  // Numbers alone are sorted many times faster than what they belong to.
+  const ages = Float64Array.from(all, ({ lastAt }) => lastAt).sort();
+  const limit = ages[Math.floor(all.length / 10)] ?? Number.NEGATIVE_INFINITY;
+  return all
+    .filter(({ lastAt }) => lastAt <= limit)
+    .map((group) => ({ group, lastAt: group.lastAt }))
+    .sort((a, b) => b.lastAt - a.lastAt || (a.group.name < b.group.name ? 1 : -1));
 }
 
 /** Whether the pull request of a run is told alike. */

@@ -20,6 +20,8 @@ const connections = 64;
 /** As the bench of the whole way has it: so many machines as a company of 2,000 jobs at once. */
 const rate = 20_000;
 const pagesPerSecond = 20;
+const refusedJobs = 40;
+const refusedHosts = 10;
 
 export interface ScalingLoad {
   /** The webhooks that make the first jobs known. */
@@ -74,6 +76,26 @@ async function send(port: number, posts: readonly LoadPost[]): Promise<number> {
   return posts.reduce((sum, { events }) => sum + events, 0);
 }
 
+/** Jobs that try one refused host after the other: what a correlation counts. */
+function refusedPosts(settings: LoadSettings, at: number): readonly LoadPost[] {
+  const lasting = inventoryOf(settings).filter((_, index) => index % 2 === 0);
+  return (lasting.slice(0, refusedJobs) as { addresses: string[] }[]).map(({ addresses }) => {
+    const lines = Array.from({ length: refusedHosts }, (_, index) => {
+      const host = `mirror-${index}.example`;
+      return JSON.stringify({
+        ...{ ts: at / 1_000 + index, client: addresses[0], client_port: 40_000 + index },
+        ...{ method: "CONNECT", url: `${host}:443`, host, status: 403, dest_port: "443" },
+        ...{ decision: "TCP_DENIED:HIER_NONE", bytes_out: 0, bytes_in: 0, duration_ms: 1 },
+      });
+    });
+    const body = lines.join("\n");
+    const head = "POST /v1/egress HTTP/1.1\r\nhost: 127.0.0.1\r\n";
+    const type = "content-type: application/x-ndjson\r\n";
+    const text = `${head}${type}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+    return { at, request: Buffer.from(text), events: refusedHosts };
+  });
+}
+
 /** `seconds` of a feed of 20,000 events/s, however long the taking in takes. */
 export async function takeIn(brokers: readonly string[], seconds: number): Promise<ScalingLoad> {
   const settings: LoadSettings = { rate, seconds, pagesPerSecond, webhookSecret };
@@ -95,7 +117,7 @@ export async function takeIn(brokers: readonly string[], seconds: number): Promi
     const load = new Load(settings, start);
     await send(port, load.setup());
     const jobCount = await countOf(bus, "events");
-    const posts = load.posts(start);
+    const posts = [...load.posts(start), ...refusedPosts(settings, start)];
     const before = await cpuSecondsOf(service.url);
     const events = await send(port, posts);
     const collect = { events, cpuSeconds: (await cpuSecondsOf(service.url)) - before };

@@ -4,11 +4,14 @@
  */
 
 import { createHash } from "node:crypto";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { type Admin, Kafka, logLevel } from "kafkajs";
 import type { Bus, BusRecord, NewRecord } from "../../src/bus/bus.ts";
 import type { Match } from "../../src/detection/detection.ts";
 import { type ServiceProcess, serviceProcess } from "../pipeline/service-process.ts";
+import type { KafkaService } from "../services/kafka.ts";
 import {
   copyOf,
   countOf,
@@ -20,7 +23,7 @@ import {
 } from "./scaling-load.ts";
 
 export interface ScalingSettings {
-  readonly brokers: readonly string[];
+  readonly kafka: Pick<KafkaService, "brokers" | "folder">;
   readonly topicPrefix: string;
   readonly workers: number;
   readonly load: ScalingLoad;
@@ -40,8 +43,12 @@ export interface ScalingRun {
   readonly idleCpu: number;
   /** Of all workers at the end, in bytes. */
   readonly memory: readonly number[];
-  /** Records in the changelogs of the detect stage, for the whole load. */
-  readonly changes: number;
+  /** Of the broker, for the measured part, with the bench's own appends. */
+  readonly brokerCpuSeconds: number;
+  /** What the broker's disk holds of the whole load, by topic. */
+  readonly diskBytes: Readonly<Record<string, number>>;
+  /** Events of the whole load. */
+  readonly loaded: number;
   readonly results: Results;
 }
 
@@ -95,6 +102,24 @@ async function append(
   for (let from = 0; from < records.length; from += appendMax) {
     await bus.append(records.slice(from, from + appendMax).map(as));
   }
+}
+
+/** Linux counts in hundredths of a second. */
+function brokerCpu(folder: string): number {
+  const pid = readFileSync(join(folder, "pid"), "utf8").trim();
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** Of segments alone: their indexes are made large at once. */
+function diskBytes(folder: string, topicPrefix: string): Readonly<Record<string, number>> {
+  const bytes: Record<string, number> = {};
+  for (const path of readdirSync(join(folder, "log"), { recursive: true }) as string[]) {
+    if (!path.startsWith(topicPrefix) || !path.endsWith(".log")) continue;
+    const topic = path.slice(topicPrefix.length).replace(/-\d+\/.*$/, "");
+    bytes[topic] = (bytes[topic] ?? 0) + statSync(join(folder, "log", path)).size;
+  }
+  return bytes;
 }
 
 /** Samples of all workers once they have applied `events` together. */
@@ -170,7 +195,8 @@ async function resultsOf(bus: Bus): Promise<Results> {
 
 /** Workers first, then the load: so each has its share from the first record on. */
 export async function detectWith(settings: ScalingSettings): Promise<ScalingRun> {
-  const { brokers, topicPrefix, workers: count, load } = settings;
+  const { kafka, topicPrefix, workers: count, load } = settings;
+  const { brokers } = kafka;
   const bus = await openBus(brokers, topicPrefix);
   const admin = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING }).admin();
   const workers: ServiceProcess[] = [];
@@ -190,7 +216,7 @@ export async function detectWith(settings: ScalingSettings): Promise<ScalingRun>
     }
     await Promise.all(workers.map((worker) => worker.start()));
     await balanced(admin, `${topicPrefix}detect`, count);
-    return await measure({ ...settings, bus, admin, processes: workers });
+    return await measure({ ...settings, bus, processes: workers });
   } finally {
     await Promise.all(workers.map((worker) => worker.remove()));
     await admin.disconnect();
@@ -200,30 +226,32 @@ export async function detectWith(settings: ScalingSettings): Promise<ScalingRun>
 
 interface Measuring extends ScalingSettings {
   readonly bus: Bus;
-  readonly admin: Admin;
   readonly processes: readonly ServiceProcess[];
 }
 
 async function measure(settings: Measuring): Promise<ScalingRun> {
-  const { bus, admin, processes, load, copies, workers, topicPrefix } = settings;
-  const warm = [...load.jobs, ...load.events];
-  await append(bus, warm);
-  await appliedBy(processes, warm.length);
+  const { bus, kafka, processes, load, copies, workers, topicPrefix } = settings;
+  // So that each of many is as warm as one alone; the same ids again bring nothing new.
+  const warm = [load.jobs, ...Array.from({ length: workers }, () => load.events)];
+  for (const records of warm) await append(bus, records);
+  const warmCount = warm.reduce((sum, records) => sum + records.length, 0);
+  await appliedBy(processes, warmCount);
   await calm(processes, bus);
   const before = await Promise.all(processes.map(sampleOf));
+  const brokerBefore = brokerCpu(kafka.folder);
   const startedAt = performance.now();
   for (let copy = 1; copy <= copies; copy += 1) {
     await append(bus, load.events, (record) => copyOf(record, copy));
   }
-  const after = await appliedBy(processes, warm.length + copies * load.events.length);
+  const after = await appliedBy(processes, warmCount + copies * load.events.length);
   const doneAt = performance.now();
+  const brokerCpuSeconds = brokerCpu(kafka.folder) - brokerBefore;
   await calm(processes, bus);
   const idleFrom = await Promise.all(processes.map(sampleOf));
   const idleAt = performance.now();
   await pause(calmMs);
   const idle = await Promise.all(processes.map(sampleOf));
   const idleSeconds = (performance.now() - idleAt) / 1_000;
-  const offsets = await admin.fetchTopicOffsets(`${topicPrefix}state.detect`);
   return {
     workers,
     applied: after.map(({ events }, index) => events - (before[index]?.events ?? 0)),
@@ -231,7 +259,9 @@ async function measure(settings: Measuring): Promise<ScalingRun> {
     seconds: (doneAt - startedAt) / 1_000,
     idleCpu: (sumOf(idle, "cpuSeconds") - sumOf(idleFrom, "cpuSeconds")) / idleSeconds / workers,
     memory: idle.map(({ memory }) => memory),
-    changes: offsets.reduce((sum, { offset }) => sum + Number(offset), 0),
+    brokerCpuSeconds,
+    diskBytes: diskBytes(kafka.folder, topicPrefix),
+    loaded: warmCount + copies * load.events.length,
     results: await resultsOf(bus),
   };
 }

@@ -59,7 +59,12 @@ function linesOf(run: ScalingRun): BenchLine[] {
     ["until all were applied", run.seconds, "s"],
     ["a worker with nothing to do", run.idleCpu, "cores"],
     ["largest memory of a worker", Math.max(...run.memory) / 1e6, "MB"],
-    ["records in the changelogs", run.changes, "records"],
+    ["broker", (run.brokerCpuSeconds * 1e6) / events, "CPU-s per million events"],
+    ...Object.entries(run.diskBytes)
+      .filter(([, bytes]) => bytes > 0)
+      .map(([topic, bytes]): [string, number, string] => {
+        return [`${topic} on the disk`, bytes / run.loaded, "bytes an event"];
+      }),
     ["alerts", run.results.alerts, "alerts", `results ${run.results.digest}`],
     ["matches for correlations", run.results.matches, "matches"],
   ];
@@ -79,7 +84,9 @@ function verdict(runs: readonly ScalingRun[]): readonly string[] {
   if (new Set(runs.map(({ results }) => JSON.stringify(results))).size > 1) {
     wrong.push("the results differ");
   }
-  if (runs.some(({ results }) => results.alerts === 0)) wrong.push("there were no alerts");
+  if (runs.some(({ results: { alerts, matches } }) => alerts === 0 || matches === 0)) {
+    wrong.push("there was nothing to find");
+  }
   if (runs.some((run) => unequal(run) > shareMost)) wrong.push("a share is not nearly equal");
   if (least(runs, 4) / least(runs, 1) >= costMost) wrong.push("4 workers cost too much more");
   return wrong;
@@ -102,7 +109,7 @@ async function main(): Promise<void> {
     for (let round = 0; round < rounds; round += 1) {
       for (const workers of workerCounts) {
         const topicPrefix = `scaling.${round}.${workers}.`;
-        const run = await detectWith({ brokers, topicPrefix, workers, load, copies });
+        const run = await detectWith({ kafka, topicPrefix, workers, load, copies });
         runs.push(run);
         if (!options.json) console.log();
         for (const line of linesOf(run)) say(line);

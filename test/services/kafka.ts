@@ -14,6 +14,8 @@ export interface KafkaService {
   readonly brokers: readonly string[];
   /** The way in with TLS and SASL. */
   readonly secure: KafkaSecure;
+  /** Where its data is; `pid` there names its process. */
+  readonly folder: string;
   /** Ends the broker as a crash would. */
   kill(): Promise<void>;
   /** After `kill`: on the data that the disk holds. */
@@ -53,7 +55,7 @@ export async function startKafka(): Promise<KafkaService> {
     ...{ username: "pipewarden", password: "test-password" },
   };
   return {
-    ...{ brokers, secure },
+    ...{ brokers, secure, folder: data },
     kill: () => stop("--kill"),
     start: async () => void (await start()),
     proxy: async () => {

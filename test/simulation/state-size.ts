@@ -32,9 +32,9 @@ const keptMs = hourMs;
 /** A run, its job, and what the audit log told of it. */
 export const rowsPerJob = 3;
 
-/** What `enrichment.buildsMax` must be: an eviction takes a tenth. */
+/** What `enrichment.buildsMax` must be. */
 export function buildsMaxFor(concurrent: number): number {
-  return Math.ceil((rowsPerJob * concurrent * (1 + keptMs / jobMs)) / 0.9);
+  return Math.ceil(rowsPerJob * concurrent * (1 + keptMs / jobMs));
 }
 
 /** What a state holds: rows, and bytes of their keys and values as JSON. */
