@@ -21,7 +21,7 @@ const law: Readonly<Record<string, readonly string[]>> = {
   correlation: ["event", "sigma", "detection", "state"],
   alert: ["event", "detection", "lineage", "state"],
   sink: ["event", "alert", "state"],
-  store: ["event", "alert"],
+  store: ["event", "alert", "sink"],
   api: ["event", "sigma", "detection", "alert", "store", "lineage", "sink"],
   // The front doors of the components that own a part of the settings.
   config: ["bus", "collector", "enrichment", "correlation", "lineage", "sink", "api"],

@@ -36,8 +36,6 @@ export interface ApiSettings {
 
 export interface DocumentSource {
   readonly store: Store;
-  /** Each notice promised for an incident and what became of it. */
-  readonly deliveriesOf: (incidentId: string) => readonly unknown[];
   readonly deadLetters: DeadLettersSource;
 }
 
@@ -71,7 +69,7 @@ export async function registerApi(app: FastifyInstance, settings: ApiSettings): 
 async function registerDocuments(
   app: FastifyInstance,
   settings: ApiSettings,
-  { store, deliveriesOf, deadLetters }: DocumentSource,
+  { store, deadLetters }: DocumentSource,
 ): Promise<void> {
   await app.register(
     async (scope) => {
@@ -95,7 +93,7 @@ async function registerDocuments(
         return {
           ...incident,
           alerts: alerts.filter((alert) => alert !== undefined),
-          deliveries: deliveriesOf(incident.id),
+          deliveries: await store.deliveries([incident.id, ...incident.mergedIds]),
         };
       });
       one(scope, "/alerts/:id", (id) => store.alert(id));

@@ -3,7 +3,7 @@
  * and go into the next one.
  */
 
-import type { EpochMs } from "../clock.ts";
+import { type EpochMs, realClock, secondMs } from "../clock.ts";
 import { ServiceError } from "../error.ts";
 import type { NewRecord, Topic } from "./bus.ts";
 import { partitionFor } from "./frame.ts";
@@ -15,6 +15,8 @@ export interface KafkaAppendsSettings {
   readonly partitions: number;
   /** The most bytes accepted and not yet acknowledged. */
   readonly backlogMax: number;
+  /** How long a call waits for the brokers, who may still get what it brought later. */
+  readonly waitMsMax: number;
   readonly nameOf: (topic: Topic) => string;
   /** Resolves when the brokers have it. Called again only after it has settled. */
   readonly send: (batch: readonly TopicMessages[]) => Promise<void>;
@@ -26,8 +28,11 @@ const sendRecordsMax = 10_000;
 /** What a record costs beside key and value, roughly. */
 const frameBytes = 64;
 
+const watchMs = secondMs;
+
 interface Call {
   readonly done: PromiseWithResolvers<void>;
+  readonly since: EpochMs;
   failed: boolean;
 }
 
@@ -49,6 +54,7 @@ export class KafkaAppends {
   #entries: Entry[] = [];
   #backlog = 0;
   #sending = false;
+  #watching = false;
 
   constructor(settings: KafkaAppendsSettings) {
     this.#settings = settings;
@@ -56,12 +62,12 @@ export class KafkaAppends {
 
   /**
    * Copies the records at once; resolves when the brokers have them all. Rejects with `intake-full`
-   * at the bound, `body-too-large`, or `bus-unavailable` when the brokers refuse: then some of the
-   * call's records may be on the bus.
+   * at the bound, `body-too-large`, or `bus-unavailable` when the brokers refuse or stay away too
+   * long: then some of the call's records may be on the bus, or come there.
    */
   async append(records: readonly NewRecord[], appendedAt: EpochMs): Promise<void> {
     if (records.length === 0) return;
-    const call: Call = { done: Promise.withResolvers(), failed: false };
+    const call: Call = { done: Promise.withResolvers(), since: realClock.now(), failed: false };
     const entries = records.map((record, index): Entry => {
       const { topic, key, value } = record;
       const keyBytes = Buffer.from(key);
@@ -85,6 +91,7 @@ export class KafkaAppends {
     });
     this.#admit(entries.reduce((sum, { bytes }) => sum + bytes, 0));
     this.#unsettled.add(call);
+    this.#watch();
     for (const entry of entries) this.#entries.push(entry);
     if (!this.#sending) {
       this.#sending = true;
@@ -147,6 +154,24 @@ export class KafkaAppends {
     }
     this.#entries = this.#entries.slice(count);
     return chunk;
+  }
+
+  /** The send that waits goes on: another one before it has settled would lose records. */
+  #watch(): void {
+    if (this.#watching || this.#unsettled.size === 0) return;
+    this.#watching = true;
+    realClock.after(Math.min(watchMs, this.#settings.waitMsMax), () => {
+      this.#watching = false;
+      const { place, waitMsMax } = this.#settings;
+      const before = realClock.now() - waitMsMax;
+      for (const call of this.#unsettled) {
+        if (call.since > before) break;
+        const expected = `an acknowledgement within ${waitMsMax} ms`;
+        const problem = { code: "bus-unavailable", place, expected, found: "none" } as const;
+        this.#settle(call, new ServiceError(problem));
+      }
+      this.#watch();
+    });
   }
 
   #messages(chunk: readonly Entry[]): readonly TopicMessages[] {

@@ -13,6 +13,7 @@ import { type ISocketFactoryArgs, Kafka, type KafkaConfig, logLevel } from "kafk
 import { type EpochMs, realClock, secondMs } from "../clock.ts";
 import { ServiceError, shown } from "../error.ts";
 import { mendKafkajs } from "./kafka-mends.ts";
+import { oauthMechanism } from "./kafka-oauth.ts";
 
 /** How the service proves to the brokers who it is. */
 export type KafkaSasl =
@@ -128,10 +129,7 @@ export class KafkaClient {
 const closeMsMax = 2 * secondMs;
 
 function saslOptions(sasl: KafkaSasl): NonNullable<KafkaConfig["sasl"]> {
-  if (sasl.mechanism === "oauthbearer") {
-    const { mechanism, token } = sasl;
-    return { mechanism, oauthBearerProvider: async () => ({ value: await token() }) };
-  }
+  if (sasl.mechanism === "oauthbearer") return oauthMechanism(sasl.token);
   const { mechanism, username, password } = sasl;
   // One literal each: kafkajs types every mechanism by its own name.
   if (mechanism === "plain") return { mechanism, username, password };

@@ -17,7 +17,13 @@ import type {
   Topic,
 } from "./bus.ts";
 import type { Cursor } from "./cursor.ts";
-import { type KafkaConnection, realPause, unavailable } from "./kafka-client.ts";
+import {
+  brokerCode,
+  type KafkaConnection,
+  realPause,
+  rootOf,
+  unavailable,
+} from "./kafka-client.ts";
 import { KafkaCommits } from "./kafka-commits.ts";
 import { KafkaLink, type Place } from "./kafka-link.ts";
 import { KafkaStreams } from "./kafka-streams.ts";
@@ -40,7 +46,8 @@ export interface KafkaConsumerSettings {
 }
 
 const restartMsMin = secondMs;
-const restartMsMax = 15 * secondMs;
+/** As long as partitions may stand still after the brokers are back. */
+const restartMsMax = 4 * secondMs;
 const drainedMs = 50;
 const silentSessions = 3;
 
@@ -96,7 +103,7 @@ export class KafkaConsumer implements Consumer {
       await link.open();
     } catch (error) {
       await this.stop();
-      throw unavailable(`kafka group ${this.#settings.groupId}`, error);
+      throw unavailable(this.#place, error);
     }
     this.#watch();
   }
@@ -150,6 +157,10 @@ export class KafkaConsumer implements Consumer {
    */
   behind(topic: Topic, partition: number): number {
     return this.#streams.get(`${topic}/${partition}`)?.behind ?? 0;
+  }
+
+  get #place(): string {
+    return `kafka group ${this.#settings.groupId}`;
   }
 
   #newLink(): KafkaLink {
@@ -245,7 +256,8 @@ export class KafkaConsumer implements Consumer {
     if (this.#stopping !== undefined) return;
     const delayMs = Math.min(restartMsMax, restartMsMin * 2 ** Math.min(this.#failures, 10));
     this.#failures++;
-    this.#streams.report(error, delayMs, this.#settings.consumer.topics);
+    const told = isPassing(error) ? unavailable(this.#place, error) : error;
+    this.#streams.report(told, delayMs, this.#settings.consumer.topics);
     await this.#rejoin();
     await realPause(delayMs);
     if (this.#stopping !== undefined) return;
@@ -261,4 +273,19 @@ export class KafkaConsumer implements Consumer {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
   }
+}
+
+/** What brokers say of a group whose members change; kafkajs does not count it as passing. */
+const ofGroups: ReadonlySet<string> = new Set([
+  "ILLEGAL_GENERATION",
+  "UNKNOWN_MEMBER_ID",
+  "REBALANCE_IN_PROGRESS",
+]);
+
+/** A broker that is away or comes up, or a group that changes: no fault of anybody. */
+function isPassing(error: Error): boolean {
+  const root = rootOf(error);
+  if (!(root instanceof Error)) return false;
+  const retriable = "retriable" in root && root.retriable === true;
+  return retriable || ofGroups.has(brokerCode(error) ?? "");
 }

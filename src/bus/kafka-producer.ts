@@ -4,12 +4,14 @@
  *
  * kafkajs takes back its sequence numbers when a send fails. The brokers then take whatever is sent
  * next under those numbers for a repetition, and acknowledge it without keeping it. Two rules keep
- * that from losing a record: a failed send is followed by the same send and nothing else, and a
- * producer whose send has been given up is never used again.
+ * that from losing a record: a failed send is followed by what failed of it and nothing else, and a
+ * producer whose send has been given up is never used again. Both need to know what became of each
+ * request, so every attempt is ours and kafkajs makes none.
  */
 
-import { type Message, Partitioners, type Producer } from "kafkajs";
-import { secondMs } from "../clock.ts";
+import { type Message, Partitioners, type Producer, type ProducerBatch } from "kafkajs";
+import { minuteMs, realClock, secondMs } from "../clock.ts";
+import { UnavailableError } from "../error.ts";
 import {
   brokerCode,
   KafkaClient,
@@ -19,6 +21,7 @@ import {
   rootOf,
   unavailable,
 } from "./kafka-client.ts";
+import { type SendWatch, watchSend } from "./kafka-mends.ts";
 
 export interface TopicMessages {
   readonly topic: string;
@@ -48,6 +51,9 @@ const forgotten: ReadonlySet<string> = new Set([
 
 const pauseMsMin = 100;
 const pauseMsMax = 2 * secondMs;
+const openAttemptsMax = 4;
+/** Every request has its own limit, far below. */
+const sendMsMax = minuteMs;
 
 export class KafkaProducer {
   readonly #connection: KafkaConnection;
@@ -63,10 +69,16 @@ export class KafkaProducer {
 
   /** Rejects with bus-unavailable. */
   async open(): Promise<void> {
-    try {
-      await this.#producer();
-    } catch (error) {
-      throw unavailable(this.#place, error);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#producer();
+        return;
+      } catch (error) {
+        if (attempt === openAttemptsMax || judged(error) !== "again") {
+          throw unavailable(this.#place, error);
+        }
+        await realPause(pauseMsMin * 2 ** attempt);
+      }
     }
   }
 
@@ -76,13 +88,17 @@ export class KafkaProducer {
    * the last call has settled.
    */
   async send(topicMessages: readonly TopicMessages[]): Promise<void> {
+    let remaining = topicMessages;
     for (let attempt = 0; ; attempt++) {
       if (this.#closed) throw unavailable(this.#place, new Error("the bus is closed"));
+      const watch: SendWatch = { acknowledged: new Set(), requests: [] };
       try {
         const producer = await this.#producer();
-        await producer.sendBatch({ topicMessages: [...topicMessages], acks: -1 });
-        return;
+        await inTime(watchSend(watch, () => producer.sendBatch(batchOf(remaining))));
+        remaining = without(remaining, watch.acknowledged);
+        if (remaining.length === 0) return;
       } catch (error) {
+        remaining = without(remaining, watch.acknowledged);
         const next = judged(error);
         if (next !== "again") await this.#drop();
         if (next === "refused") throw unavailable(this.#place, rootOf(error));
@@ -106,7 +122,8 @@ export class KafkaProducer {
       maxInFlightRequests: 1,
       allowAutoTopicCreation: false,
       createPartitioner: Partitioners.DefaultPartitioner,
-      retry: { ...retrySettings },
+      // One attempt: kafkajs refuses a 0 here, and no attempt has a number below this.
+      retry: { ...retrySettings, retries: Number.NaN },
     });
     producer.on("producer.network.request_timeout", () => client.dropSilent());
     try {
@@ -126,11 +143,42 @@ export class KafkaProducer {
   }
 }
 
+function batchOf(topicMessages: readonly TopicMessages[]): ProducerBatch {
+  return { topicMessages: [...topicMessages], acks: -1 };
+}
+
+/** What has not been acknowledged; the records of a partition are one batch on the brokers. */
+function without(
+  topicMessages: readonly TopicMessages[],
+  acknowledged: ReadonlySet<string>,
+): readonly TopicMessages[] {
+  return topicMessages
+    .map(({ topic, messages }) => {
+      const left = messages.filter(({ partition }) => !acknowledged.has(`${topic}/${partition}`));
+      return { topic, messages: left };
+    })
+    .filter(({ messages }) => messages.length > 0);
+}
+
+/** Whatever kafkajs waits for: a send that takes so long is made again by another producer. */
+async function inTime(sending: Promise<void>): Promise<void> {
+  const late = Promise.withResolvers<never>();
+  const cancel = realClock.after(sendMsMax, () => {
+    late.reject(new UnavailableError(`no answer within ${sendMsMax} ms`));
+  });
+  try {
+    await Promise.race([sending, late.promise]);
+  } finally {
+    cancel();
+  }
+}
+
 function judged(error: unknown): "again" | "renew" | "refused" {
   const code = brokerCode(error);
   if (code !== undefined && forgotten.has(code)) return "renew";
   const root = rootOf(error);
   if (!(root instanceof Error)) return "refused";
+  if (root instanceof UnavailableError) return "renew";
   if (passing.has(root.name)) return "again";
   return "retriable" in root && root.retriable === true ? "again" : "refused";
 }

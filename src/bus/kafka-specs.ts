@@ -47,13 +47,15 @@ export interface StateTopic {
   readonly partitions: number;
 }
 
-/** Stages with a state, and whether they have one for each partition or one in all. */
+/**
+ * Stages whose state goes with a partition, and whether they have one for each or one in all. What
+ * a process keeps whole (builds, store, dead letters) it keeps in its own files.
+ */
 const stages = [
   { stage: "detect", divided: true },
   { stage: "correlate", divided: true },
   { stage: "notify", divided: false },
   { stage: "deliver", divided: false },
-  { stage: "dead-letters", divided: false },
 ] as const;
 
 /** On a bus whose divided topics have `partitions`. */

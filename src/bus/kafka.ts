@@ -8,7 +8,7 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { type Clock, realClock } from "../clock.ts";
+import { type Clock, realClock, secondMs } from "../clock.ts";
 import { UnavailableError } from "../error.ts";
 import type {
   Bus,
@@ -44,6 +44,8 @@ export interface KafkaBusSettings extends KafkaConnection {
   readonly clock: Clock;
   /** The most bytes of appends waiting for the brokers; 64 MiB when absent. */
   readonly backlogMax?: number;
+  /** An append that no broker acknowledges for this long is rejected; 30 s when absent. */
+  readonly appendMsMax?: number;
   /** A consumer silent for this long loses its partitions to the others; 10 s when absent. */
   readonly sessionMs?: number;
   readonly onTrouble?: OnTrouble;
@@ -51,6 +53,7 @@ export interface KafkaBusSettings extends KafkaConnection {
 
 const topicPrefixDefault = "pipewarden.";
 const backlogMaxDefault = 64 * 1024 * 1024;
+const appendMsMaxDefault = 30 * secondMs;
 const sessionMsDefault = 10_000;
 const closeMsMax = 10_000;
 const findMsMax = 20_000;
@@ -99,6 +102,7 @@ class KafkaBus implements Bus {
       place: this.#place,
       partitions: topics.partitions,
       backlogMax: settings.backlogMax ?? backlogMaxDefault,
+      waitMsMax: settings.appendMsMax ?? appendMsMaxDefault,
       nameOf: (topic) => topics.nameOf(topic),
       send: (batch) => producer.send(batch),
     });

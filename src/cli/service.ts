@@ -2,7 +2,6 @@
 
 import fastify, { type FastifyInstance } from "fastify";
 import { registerApi } from "../api/api.ts";
-import type { BusTrouble } from "../bus/bus.ts";
 import { type Clock, secondMs } from "../clock.ts";
 import { collectors } from "../collector/collectors.ts";
 import { registerDoors } from "../collector/receiver.ts";
@@ -15,6 +14,7 @@ import type { Store } from "../store/store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { errorCode, openBacking } from "./backing.ts";
 import { loadRules } from "./rules-loading.ts";
+import { Trouble } from "./trouble.ts";
 
 export interface ServiceSettings {
   readonly config: Config;
@@ -50,7 +50,10 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
   }
   const closers: (() => Promise<void> | void)[] = [];
   try {
-    const trouble = new Trouble(telemetry, config.bus.kafka.brokers === undefined);
+    const trouble = new Trouble({
+      ...{ telemetry, clock },
+      fatal: config.bus.kafka.brokers === undefined,
+    });
     const backing = await openBacking({
       ...{ config, clock, telemetry },
       onTrouble: (heard) => trouble.hear(heard),
@@ -155,12 +158,11 @@ async function openHttp({
     await registerDoors(app, { config: config.doors, clock, telemetry, collectors, accept });
   }
   const { deadLetters } = pipeline;
-  const deliveriesOf: Pipeline["deliveriesOf"] = (incidentId) => pipeline.deliveriesOf(incidentId);
   await registerApi(app, {
     ...{ config: config.api, telemetry },
     unready: () => (stopping ? ["stopping"] : trouble.reasons()),
     backlog: async () => pipeline.backlog(),
-    ...(config.roles.includes("api") ? { documents: { store, deliveriesOf, deadLetters } } : {}),
+    ...(config.roles.includes("api") ? { documents: { store, deadLetters } } : {}),
   });
   return app;
 }
@@ -199,46 +201,4 @@ function refusePartOfOne({ roles: own, bus }: Config): void {
     expected: `all of ${roles.join(", ")} where bus.kafka.brokers is absent`,
     found: `no ${missing.join(", ")}`,
   });
-}
-
-/**
- * What goes wrong on the bus while the service runs: logged, shown by /readyz, and in the end a
- * reason to restart.
- */
-class Trouble {
-  readonly #telemetry: Telemetry;
-  readonly #standing = new Set<string>();
-  /** The latest loss by place, told until the restart: who asks must not take it from others. */
-  readonly #losses = new Map<string, string>();
-  /** A bus in files that has failed does not come back; brokers do. */
-  readonly #fatal: boolean;
-  readonly #break: (reason: string) => void;
-  readonly broken: Promise<string>;
-
-  constructor(telemetry: Telemetry, fatal: boolean) {
-    this.#telemetry = telemetry;
-    this.#fatal = fatal;
-    const { promise, resolve } = Promise.withResolvers<string>();
-    this.broken = promise;
-    this.#break = resolve;
-  }
-
-  hear({ group, topic, partition, error, retryAfterMs, lost }: BusTrouble): void {
-    const place = `${group}: ${topic}/${partition}`;
-    const reason = shown(error instanceof Error ? error.message : String(error), 300);
-    if (lost !== undefined) {
-      this.#telemetry.emit.evicted({ what: topic, reason: "retention", count: lost });
-      this.#telemetry.log.error({ place, reason, lost }, "records went before they were handled");
-      this.#losses.set(place, `${place} lost records to retention: ${reason}`);
-      return;
-    }
-    this.#telemetry.log.error({ place, reason, retryAfterMs }, "records could not be handled");
-    if (retryAfterMs === undefined) this.#standing.add(`${place} stands still: ${reason}`);
-    const code = error instanceof ServiceError ? error.problem.code : undefined;
-    if (this.#fatal && code === "bus-unavailable") this.#break(reason);
-  }
-
-  reasons(): readonly string[] {
-    return [...this.#standing, ...this.#losses.values()];
-  }
 }

@@ -3,7 +3,7 @@
  * over any bus and state; starts last to first, drains first to last.
  */
 
-import { createAlerts, type Notice } from "../alert/alert.ts";
+import { createAlerts } from "../alert/alert.ts";
 import { type Bus, topics } from "../bus/bus.ts";
 import { type Clock, dayMs, hourMs, minuteMs, secondMs } from "../clock.ts";
 import type { Collector, Delivery, Intake } from "../collector/collector.ts";
@@ -53,6 +53,7 @@ import {
   createDeliverStage,
   createNotifyStage,
   createStoreStage,
+  deliveryRecords,
 } from "./stages.ts";
 
 export interface PipelineSettings {
@@ -146,11 +147,6 @@ export class Pipeline {
     const startedAt = clock.now();
     await bus.append(records);
     telemetry.emit.busAppendSeconds({ seconds: (clock.now() - startedAt) / secondMs });
-  }
-
-  /** How far each notice of the incident has come, as far as this process delivers. */
-  deliveriesOf(incidentId: string): ReturnType<DeliveryChain["deliveriesOf"]> {
-    return [...this.#deliveries].flatMap((chain) => chain.deliveriesOf(incidentId));
   }
 
   /** Resolves when nothing is left to do for any stage, and no delivery is due. */
@@ -284,9 +280,12 @@ export class Pipeline {
       name: "deliver",
       topics: ["pages"],
       open: ({ state, change }) => {
-        const chain = createDelivery({ sinks, state, clock, telemetry, commit: change });
+        const chain = createDelivery({
+          ...{ sinks, state, clock, telemetry },
+          commit: (moved) => change(() => deliveryRecords(moved())),
+        });
         return {
-          make: () => createDeliverStage((notice: Notice) => chain.promise(notice)),
+          make: () => createDeliverStage(chain),
           start: () => {
             this.#deliveries.add(chain);
             chain.start();

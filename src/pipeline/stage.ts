@@ -26,10 +26,10 @@ export interface TaskParts {
   readonly partition: number;
   readonly state: State;
   /**
-   * Runs `change` between two batches and saves what it put in the state; when that fails, none of
-   * it stays.
+   * Runs `change` between two batches, and saves what it put in the state with what it answers, for
+   * the bus; when that fails, none of it stays.
    */
-  change(change: () => void): Promise<void>;
+  change(change: () => readonly NewRecord[]): Promise<void>;
   /** Has `tick` called soon, between two batches, though no time has passed. */
   wake(): void;
 }

@@ -9,6 +9,7 @@ import { confidenceRank, runKey } from "../event/build.ts";
 import { isProblem } from "../event/codec.ts";
 import type { Event } from "../event/event.ts";
 import type { Lineage } from "../lineage/lineage.ts";
+import type { DeliveryChain, DeliveryStatus } from "../sink/sink.ts";
 import type { Store, StoreDocument } from "../store/store.ts";
 import type { Emit } from "../telemetry.ts";
 import { evictionTeller } from "./evictions.ts";
@@ -130,18 +131,27 @@ function known({ build, buildJoin }: Event): number {
 }
 
 /** Stage 4a: hands notices to the delivery chain, which remembers each under its key. */
-export function createDeliverStage(
-  promise: (notice: AlertChange["notices"][number]) => void,
-): Stage {
+export function createDeliverStage(chain: Pick<DeliveryChain, "promise" | "takeChanged">): Stage {
   return {
-    apply: (records) =>
-      records.flatMap((record) => {
+    apply: (records) => {
+      const out = records.flatMap((record) => {
         const notice = readRecord("pages", record);
         if (isProblem(notice)) return [setAsideRecord(record, notice)];
-        promise(notice);
+        chain.promise(notice);
         return [];
-      }),
+      });
+      return [...out, ...deliveryRecords(chain.takeChanged())];
+    },
   };
+}
+
+/** How far notices have come, for people to see. A settled one changes no more. */
+export function deliveryRecords(changed: readonly DeliveryStatus[]): readonly NewRecord[] {
+  return changed.map((body) => {
+    const id = `${body.noticeKey}/${body.sink}`;
+    const revision = body.status === "pending" ? body.retries : Number.MAX_SAFE_INTEGER;
+    return documentRecord({ kind: "delivery", id, revision, body });
+  });
 }
 
 /**

@@ -101,16 +101,18 @@ export class Task {
   }
 
   /** See `TaskParts.change`. */
-  change(change: () => void): Promise<void> {
+  change(change: () => readonly NewRecord[]): Promise<void> {
     return this.#exclusive(async () => {
       this.#checkOpen();
       try {
-        change();
-        await this.#commit();
+        await this.#save([], change());
       } catch (error) {
         this.#restore();
         throw error;
       }
+      // It is saved whether or not the bus takes it now; the timer tries again.
+      await this.#outgoing.flush().catch(() => undefined);
+      this.#scheduleTick();
     });
   }
 

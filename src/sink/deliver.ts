@@ -22,9 +22,10 @@ export interface DeliverySettings {
   readonly state: State;
   readonly clock: Clock;
   /**
-   * Runs `change` between two batches and saves what it put in the state. Rejects when that failed.
+   * Runs `change` between two batches and saves what it put in the state, together with what it
+   * answers: how far each notice has come that moved. Rejects when that failed.
    */
-  readonly commit: (change: () => void) => Promise<void>;
+  readonly commit: (change: () => readonly DeliveryStatus[]) => Promise<void>;
   readonly telemetry: Telemetry;
   /** Default 15 s. */
   readonly attemptTimeoutMs?: number;
@@ -45,6 +46,8 @@ export interface DeliveryChain {
    * changes nothing.
    */
   promise(notice: Notice): void;
+  /** What the promises since the last call came to, to be saved with them. */
+  takeChanged(): readonly DeliveryStatus[];
   /** How far each notice of the incident has come, oldest first. */
   deliveriesOf(incidentId: string): readonly DeliveryStatus[];
   /** Begins to send, first what an earlier process still owed. */
@@ -116,6 +119,10 @@ class Chain implements DeliveryChain {
     this.#wake();
   }
 
+  takeChanged(): readonly DeliveryStatus[] {
+    return this.#outbox.takeChanged();
+  }
+
   deliveriesOf(incidentId: string): readonly DeliveryStatus[] {
     return this.#outbox.of(incidentId);
   }
@@ -181,6 +188,7 @@ class Chain implements DeliveryChain {
         }
         this.#expire();
         picked = this.#pick(outcomes.map(({ row }) => row));
+        return this.#outbox.takeChanged();
       });
     } catch (error) {
       this.#outbox.rebuild();

@@ -56,6 +56,8 @@ export class Outbox {
   readonly #lanes = new Map<string, Map<string, Lane>>();
   readonly #busy = new Map<string, string>();
   #news: Settled[] = [];
+  /** Rows that came or changed since they were last taken, by key. */
+  #changed = new Map<string, DeliveryStatus>();
   #order = 0;
 
   constructor(settings: OutboxSettings) {
@@ -69,6 +71,7 @@ export class Outbox {
   rebuild(): void {
     this.#lanes.clear();
     this.#news = [];
+    this.#changed.clear();
     const rows = [...this.#pending.entries()].sort(([, a], [, b]) => a.order - b.order);
     for (const [key, row] of rows) this.#laneOf(row.sink, row.incidentId).push(key);
     this.#order = Math.max(this.#order, (rows.at(-1)?.[1].order ?? -1) + 1);
@@ -93,7 +96,7 @@ export class Outbox {
     if (this.#isFull(sink) && !this.#makeRoom(row, now)) {
       return true;
     }
-    this.#pending.put(key, row);
+    this.#put(key, row);
     const lane = this.#laneOf(sink, row.incidentId);
     if (!lane.includes(key)) lane.push(key);
     return true;
@@ -145,7 +148,7 @@ export class Outbox {
       const retries = row.retries + 1;
       const key = rowKey(row.noticeKey, row.sink);
       const dueAt = now + waitMs(key, retries, delivery.afterMs);
-      this.#pending.put(key, { ...row, retries, dueAt, reason: delivery.reason });
+      this.#put(key, { ...row, retries, dueAt, reason: delivery.reason });
     }
   }
 
@@ -204,8 +207,20 @@ export class Outbox {
     return news;
   }
 
+  /** How far each row has come that came or changed since the last call. */
+  takeChanged(): readonly DeliveryStatus[] {
+    const changed = [...this.#changed.values()];
+    this.#changed.clear();
+    return changed;
+  }
+
   get settledCount(): number {
     return this.#settled.size;
+  }
+
+  #put(key: string, row: PendingRow): void {
+    this.#pending.put(key, row);
+    this.#changed.set(key, statusOf(row));
   }
 
   #slotsOf(sink: string): number {
@@ -279,6 +294,7 @@ export class Outbox {
     const status = { ...statusOf(row), settledAt: now };
     this.#pending.delete(key);
     this.#settled.put(key, status);
+    this.#changed.set(key, status);
     if (row.status !== "pending") this.#news.push({ row: status, as: as ?? row.status });
   }
 }

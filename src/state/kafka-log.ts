@@ -81,6 +81,7 @@ export class KafkaLogs {
   readonly #connection: KafkaConnection;
   readonly #groupId: string;
   readonly #checked = new Map<string, Promise<number>>();
+  readonly #dropped = new WeakSet<Life>();
   readonly #ending = new Set<Promise<void>>();
   #life: Promise<Life> | undefined;
   #closed = false;
@@ -325,6 +326,9 @@ export class KafkaLogs {
   }
 
   #drop(life: Life): void {
+    // Several requests may find out at once.
+    if (this.#dropped.has(life)) return;
+    this.#dropped.add(life);
     void this.#life?.then((current) => {
       if (current === life) this.#life = undefined;
     });

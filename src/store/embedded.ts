@@ -7,6 +7,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Alert, Incident } from "../alert/alert.ts";
 import { ServiceError, shown, UnavailableError } from "../error.ts";
 import type { Event } from "../event/event.ts";
+import type { DeliveryStatus } from "../sink/sink.ts";
 import { readCursor, writeCursor } from "./cursor.ts";
 import { searchTextOf } from "./search-text.ts";
 import type { Page, Store, StoreDocument } from "./store.ts";
@@ -36,7 +37,7 @@ const pageMax = 200;
 /** Merges are followed at most so far; a longer chain would be a circle. */
 const hopsMax = 100;
 
-// `sort_at` is lastSeen of an incident or alert, occurredAt of an event. `store_text` has the row's
+// `sort_at` is lastSeen of an incident or alert, occurredAt of an event, promisedAt of a delivery. `store_text` has the row's
 // `seq` as its rowid.
 const schema = `
   CREATE TABLE IF NOT EXISTS store_documents (
@@ -131,6 +132,13 @@ class EmbeddedStore implements Store {
     return this.#guard(() => this.#body<Event>("event", id));
   }
 
+  async deliveries(incidentIds: readonly string[]): Promise<readonly DeliveryStatus[]> {
+    return this.#guard(() => {
+      const rows = this.#statements.deliveries.all(JSON.stringify(incidentIds));
+      return rows.map((row) => this.#parse<DeliveryStatus>(row["body"]));
+    });
+  }
+
   async close(): Promise<void> {
     if (this.#db.isOpen) this.#db.close();
   }
@@ -140,8 +148,8 @@ class EmbeddedStore implements Store {
     const { kind, id, revision, body } = document;
     // What was merged away stays away, whatever arrives late.
     if (kind === "incident" && mergedInto.get(id) !== undefined) return;
-    const incident = kind === "alert" ? body.incidentId : null;
-    const sortAt = kind === "event" ? body.occurredAt : body.lastSeen;
+    const incident = kind === "alert" || kind === "delivery" ? body.incidentId : null;
+    const sortAt = sortAtOf(document);
     const row = put.get(kind, id, revision, sortAt, incident, JSON.stringify(body));
     if (row === undefined) return;
     const text = searchTextOf(document);
@@ -203,7 +211,13 @@ class EmbeddedStore implements Store {
   }
 }
 
+function sortAtOf({ kind, body }: StoreDocument): number {
+  if (kind === "event") return body.occurredAt;
+  return kind === "delivery" ? body.promisedAt : body.lastSeen;
+}
+
 interface Statements {
+  readonly deliveries: StatementSync;
   readonly put: StatementSync;
   readonly find: StatementSync;
   readonly remove: StatementSync;
@@ -232,6 +246,11 @@ function prepare(db: DatabaseSync): Statements {
     merge: db.prepare(
       `INSERT INTO store_merged VALUES (?, ?)
         ON CONFLICT DO UPDATE SET into_id = excluded.into_id`,
+    ),
+    deliveries: db.prepare(
+      `SELECT body FROM store_documents
+        WHERE kind = 'delivery' AND incident IN (SELECT value FROM json_each(?))
+        ORDER BY sort_at, id LIMIT 1000`,
     ),
     mergedInto: db.prepare("SELECT into_id FROM store_merged WHERE id = ?"),
     putText: db.prepare(

@@ -15,9 +15,9 @@ function ruleText(rule: Alert["rule"]): string {
   return [rule.id, rule.title, ...rule.tags].join(" ");
 }
 
-/** Undefined for an event: events are found by their id, or through the alert that holds them. */
+/** Undefined for events and deliveries: they are found by their alert or incident. */
 export function searchTextOf(document: StoreDocument): SearchText | undefined {
-  if (document.kind === "event") return undefined;
+  if (document.kind === "event" || document.kind === "delivery") return undefined;
   const { body } = document;
   const repository = body.build?.repository ?? "";
   if (document.kind === "alert") {

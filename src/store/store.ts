@@ -1,9 +1,11 @@
 /**
- * @module The Store contract: alerts, incidents, matched events and builds, for people to search.
+ * @module The Store contract: alerts, incidents, matched events and deliveries, for people to
+ * search.
  */
 
 import type { Alert, Incident } from "../alert/alert.ts";
 import type { Event } from "../event/event.ts";
+import type { DeliveryStatus } from "../sink/sink.ts";
 
 /** One document with the revision that decides: an older revision never replaces a newer one. */
 export type StoreDocument =
@@ -19,6 +21,12 @@ export type StoreDocument =
       readonly id: string;
       readonly revision: number;
       readonly body: Event;
+    }
+  | {
+      readonly kind: "delivery";
+      readonly id: string;
+      readonly revision: number;
+      readonly body: DeliveryStatus;
     };
 
 export interface Page<T> {
@@ -36,5 +44,7 @@ export interface Store {
   incidents(query: { readonly limit: number; readonly cursor?: string }): Promise<Page<Incident>>;
   alert(id: string): Promise<Alert | undefined>;
   event(id: string): Promise<Event | undefined>;
+  /** How far each notice of these incidents has come, oldest first; at most 1,000. */
+  deliveries(incidentIds: readonly string[]): Promise<readonly DeliveryStatus[]>;
   close(): Promise<void>;
 }

@@ -42,7 +42,6 @@ async function apiOver(tokens: string[] = [], letters: Partial<Letters> = {}): P
     backlog: async () => ({}),
     documents: {
       store,
-      deliveriesOf: () => [],
       deadLetters: {
         list: async (query) => {
           asked.push(`list ${JSON.stringify(query)}`);

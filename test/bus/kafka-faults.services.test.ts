@@ -44,6 +44,7 @@ async function open(settings: Partial<KafkaBusSettings> = {}): Promise<Bus> {
     clientId: "test",
     topicPrefix,
     partitions: 2,
+    appendMsMax: 120_000, // a broker is away for as long as the machine takes to start it
     clock: realClock,
     onTrouble: (trouble) => void troubles.push(trouble),
     ...settings,

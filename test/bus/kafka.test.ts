@@ -117,14 +117,14 @@ describe("kafka partitions of a group", () => {
 });
 
 /** Appends whose sends wait until the test lets them end. */
-function gatedAppends(backlogMax = 1024 * 1024) {
+function gatedAppends(backlogMax = 1024 * 1024, waitMsMax = 60_000) {
   const sends: { values: string[]; done: PromiseWithResolvers<void> }[] = [];
   let running = 0;
   let runningMax = 0;
   const appends = new KafkaAppends({
     place: "kafka",
     partitions: 2,
-    backlogMax,
+    ...{ backlogMax, waitMsMax },
     nameOf: (topic) => topic,
     send: async (batch: readonly TopicMessages[]) => {
       runningMax = Math.max(runningMax, ++running);
@@ -193,6 +193,22 @@ describe("kafka appends", () => {
     await turns();
     sends[1]!.done.resolve();
     await second;
+  });
+
+  it("wait for the brokers only so long, and send nothing else before they answer", async () => {
+    const { append, sends } = gatedAppends(1_000, 20);
+    const [first, second] = [append("0"), append("v".repeat(700))].map(codeOf);
+    expect(await first).toBe("bus-unavailable");
+    expect(await second).toBe("bus-unavailable");
+    expect(await codeOf(append("v".repeat(700)))).toBe("intake-full");
+    expect(sends.length).toBe(1);
+    sends[0]!.done.resolve();
+    await turns();
+    const third = append("3");
+    await turns();
+    expect(sends[1]!.values).toEqual(["3"]);
+    sends[1]!.done.resolve();
+    await third;
   });
 
   it("refuse a record that no broker would take", async () => {

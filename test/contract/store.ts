@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Alert, Incident } from "../../src/alert/alert.ts";
 import type { Event } from "../../src/event/event.ts";
+import type { DeliveryStatus } from "../../src/sink/sink.ts";
 import type { Store, StoreDocument } from "../../src/store/store.ts";
 
 const start = Date.UTC(2026, 10, 23, 9, 0, 0);
@@ -71,6 +72,25 @@ export function alertOf(id: string, parts: Partial<Alert> = {}): Alert {
   };
 }
 
+export function deliveryOf(parts: Partial<DeliveryStatus> = {}): DeliveryStatus {
+  return {
+    ...{ noticeKey: "inc_1/page", sink: "pager", incidentId: "inc_1", kind: "page" },
+    ...{ status: "pending", retries: 0, promisedAt: start, dueAt: start },
+    ...parts,
+  };
+}
+
+/** The page of an incident, as far as it has come. */
+export function deliveryDocument(
+  incidentId: string,
+  status: DeliveryStatus["status"],
+  parts: Partial<DeliveryStatus> = {},
+): StoreDocument {
+  const body = deliveryOf({ incidentId, noticeKey: `${incidentId}/page`, status, ...parts });
+  const revision = status === "pending" ? body.retries : Number.MAX_SAFE_INTEGER;
+  return { kind: "delivery", id: `${body.noticeKey}/${body.sink}`, revision, body };
+}
+
 export interface StoreSuite {
   /** A new, empty store. Closed by the suite. */
   readonly open: () => Store | Promise<Store>;
@@ -105,6 +125,24 @@ export function describeStore(name: string, suite: StoreSuite): void {
 
     afterEach(async () => {
       await store.close();
+    });
+
+    it("tells how far the notices of incidents have come, oldest first", async () => {
+      const [later, late] = [{ promisedAt: start + 2 }, { promisedAt: start + 1 }];
+      await write(
+        deliveryDocument("inc_1", "pending", later),
+        deliveryDocument("inc_2", "pending", late),
+        deliveryDocument("inc_3", "delivered"),
+      );
+      const statuses = async (...ids: string[]) =>
+        (await store.deliveries(ids)).map(({ incidentId, status }) => `${incidentId} ${status}`);
+      expect(await statuses("inc_1", "inc_2")).toEqual(["inc_2 pending", "inc_1 pending"]);
+      await write(deliveryDocument("inc_1", "delivered", later));
+      // An older telling that comes late changes nothing.
+      await write(deliveryDocument("inc_1", "pending", { ...later, retries: 3 }));
+      expect(await statuses("inc_1")).toEqual(["inc_1 delivered"]);
+      expect(await statuses()).toEqual([]);
+      expect(await statuses("inc_4")).toEqual([]);
     });
 
     it("gives back what was written, to the letter", async () => {

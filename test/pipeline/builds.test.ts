@@ -25,7 +25,7 @@ function openBuilds(): { readonly builds: SharedBuilds; readonly stage: Stage } 
   const open = builds.definition().open({
     partition: 0,
     state: emptyState(),
-    change: async (change) => change(),
+    change: async (change) => void change(),
     wake: () => undefined,
   });
   return { builds, stage: open.make() };

@@ -117,7 +117,7 @@ async function caughtUp(url: string): Promise<void> {
  * Each incident by its alerts, in order of text. Ids are left out: they come from whichever of two
  * posts that are sent at once arrives first, and that is the network's to say.
  */
-async function describeIncidents(url: string): Promise<string[]> {
+export async function describeIncidents(url: string): Promise<string[]> {
   const { items } = (await read(url, "/api/v1/incidents?limit=200")) as { items: Incident[] };
   const incidents: string[] = [];
   for (const { id, level } of items) {

@@ -107,7 +107,7 @@ describe("the Midnight Commit", () => {
     expect(pulls.map(({ incidentId, count }) => [incidentId, count])).toEqual([
       [page.incident.id, 3],
     ]);
-    const deliveries = rig.pipeline.deliveriesOf(page.incident.id);
+    const deliveries = await rig.store.deliveries([page.incident.id]);
     expect(deliveries.map(({ kind, status }) => `${kind} ${status}`)).toEqual([
       "page delivered",
       "update delivered",

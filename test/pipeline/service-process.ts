@@ -5,7 +5,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,6 +28,8 @@ export interface ServiceProcess {
 export interface ServiceProcessSettings {
   readonly sinkUrl: string;
   readonly settings?: object;
+  /** What it says on stderr is added to this file; absent: goes to the test's own. */
+  readonly logPath?: string;
 }
 
 export async function serviceProcess(options: ServiceProcessSettings): Promise<ServiceProcess> {
@@ -59,7 +61,9 @@ export async function serviceProcess(options: ServiceProcessSettings): Promise<S
 
   async function end(signal: NodeJS.Signals): Promise<number | null> {
     const process = child;
-    if (process === undefined || process.exitCode !== null) return process?.exitCode ?? null;
+    if (process === undefined || process.exitCode !== null || process.signalCode !== null) {
+      return process?.exitCode ?? null;
+    }
     const exited = once(process, "exit");
     process.kill(signal);
     const [code] = (await exited) as [number | null];
@@ -70,9 +74,11 @@ export async function serviceProcess(options: ServiceProcessSettings): Promise<S
     url,
     dataDir,
     start: async () => {
+      const log = options.logPath === undefined ? undefined : openSync(options.logPath, "a");
       child = spawn(process.execPath, ["src/main.ts", "serve", "--config", path], {
-        stdio: ["ignore", "ignore", "inherit"],
+        stdio: ["ignore", "ignore", log ?? "inherit"],
       });
+      if (log !== undefined) closeSync(log);
       await ready(url, child);
     },
     kill: async () => {

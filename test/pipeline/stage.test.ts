@@ -146,6 +146,12 @@ function runnerOf({ bus, clock, states, make }: Parts): StageRunner {
   });
 }
 
+/** A change that tells the bus nothing. */
+function put(change: () => unknown): readonly NewRecord[] {
+  change();
+  return [];
+}
+
 /** Lets everything happen that can; retries and ticks only as far as the clock is moved. */
 async function turns(count = 40): Promise<void> {
   for (let turn = 0; turn < count; turn += 1) await new Promise((done) => setImmediate(done));
@@ -616,9 +622,9 @@ describe("one thing at a time", () => {
     await runner.start();
     await turns();
     const waiting = [
-      task().change(() => happened.push("change 1")),
+      task().change(() => put(() => happened.push("change 1"))),
       runner.tick(),
-      task().change(() => happened.push("change 2")),
+      task().change(() => put(() => happened.push("change 2"))),
     ];
     await turns();
     expect(happened).toEqual(["begin 1"]);
@@ -672,9 +678,11 @@ describe("one thing at a time", () => {
     await runner.start();
     await turns();
     const table = task().state.table<number>("counts");
-    await task().change(() => table.put("x", 1));
+    await task().change(() => put(() => table.put("x", 1)));
     faults.strike(0, unavailable("state-unavailable"));
-    await expect(task().change(() => table.put("x", 2))).rejects.toThrow("could not be saved");
+    await expect(task().change(() => put(() => table.put("x", 2)))).rejects.toThrow(
+      "could not be saved",
+    );
     expect(table.get("x")).toBe(1);
     const broken = () => {
       table.put("x", 3);
@@ -682,6 +690,9 @@ describe("one thing at a time", () => {
     };
     await expect(task().change(broken)).rejects.toThrow("half-way");
     expect(table.get("x")).toBe(1);
+    // What it tells the bus is saved with it.
+    await task().change(() => [{ topic: "documents", key: "k", value: Buffer.from("told") }]);
+    expect(await valuesOf(plainBus, "documents")).toEqual(["told"]);
     // And the next batch goes on as if nothing had been.
     await plainBus.append([eventOf("a")]);
     await drained(runner, clock);

@@ -38,7 +38,7 @@ import {
 import { emptyState } from "../../src/state/memory.ts";
 import type { StoreDocument } from "../../src/store/store.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
-import { alertOf, eventOf, incidentDocument, incidentOf } from "../contract/store.ts";
+import { alertOf, deliveryOf, eventOf, incidentDocument, incidentOf } from "../contract/store.ts";
 
 const { emit } = silentTelemetry();
 
@@ -388,8 +388,12 @@ describe("the notify stage", () => {
 describe("the deliver stage", () => {
   it("promises each notice, and sets aside what it cannot read", async () => {
     const promised: string[] = [];
-    const stage = createDeliverStage(({ key }) => promised.push(key));
-    expect(await applied(stage, [broken("pages"), noticeRecord(notice)])).toEqual([letter]);
+    const stage = createDeliverStage({
+      promise: ({ key }) => promised.push(key),
+      takeChanged: () => promised.map((noticeKey) => deliveryOf({ noticeKey })),
+    });
+    const out = await applied(stage, [broken("pages"), noticeRecord(notice)]);
+    expect(out).toEqual([letter, "documents inc_1/page/pager"]);
     expect(promised).toEqual(["inc_1/page"]);
   });
 });

@@ -7,7 +7,7 @@ import { VirtualClock } from "../../src/clock.ts";
 import { ServiceError, UnavailableError } from "../../src/error.ts";
 import { noticeRecord } from "../../src/pipeline/records.ts";
 import type { OpenStage, Stage, TaskParts } from "../../src/pipeline/stage.ts";
-import { createDeliverStage } from "../../src/pipeline/stages.ts";
+import { createDeliverStage, deliveryRecords } from "../../src/pipeline/stages.ts";
 import { Task } from "../../src/pipeline/task.ts";
 import { createDelivery } from "../../src/sink/sink.ts";
 import { openMemoryState } from "../../src/state/memory.ts";
@@ -116,7 +116,7 @@ describe("a state that is taken", () => {
     clock.advance(999);
     await turns();
     await expect(task.batch([b, c])).rejects.toThrow("opened elsewhere");
-    await expect(task.change(() => undefined)).rejects.toThrow("opened elsewhere");
+    await expect(task.change(() => [])).rejects.toThrow("opened elsewhere");
     clock.advance(1);
     await turns();
     expect(task.position("events")).toBe(2);
@@ -186,7 +186,7 @@ describe("a state that is taken", () => {
       open: ({ state, change }) => ({
         make: () => countingStage(state),
         stop: () =>
-          change(() => undefined).then(
+          change(() => []).then(
             () => void stopped.push("saved"),
             () => void stopped.push("refused"),
           ),
@@ -254,9 +254,12 @@ describe("a state that is taken", () => {
     const { open } = rigOf({
       ...{ clock, states },
       open: ({ state, change }) => {
-        const chain = createDelivery({ sinks: [sink], state, clock, telemetry, commit: change });
+        const chain = createDelivery({
+          ...{ sinks: [sink], state, clock, telemetry },
+          commit: (moved) => change(() => deliveryRecords(moved())),
+        });
         return {
-          make: () => createDeliverStage((notice) => chain.promise(notice)),
+          make: () => createDeliverStage(chain),
           start: () => chain.start(),
           stop: () => chain.stop(),
         };
@@ -519,6 +522,7 @@ describe("a clean stop", () => {
           change(() => {
             happened.push("last change");
             state.table<number>("counts").put("stopped", 1);
+            return [];
           }),
       }),
     });

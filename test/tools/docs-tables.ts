@@ -94,7 +94,6 @@ export async function apiRoutes(): Promise<string[]> {
       backlog: async () => ({}),
       documents: {
         store: openEmbeddedStore({ path: ":memory:" }),
-        deliveriesOf: () => [],
         deadLetters: {
           list: async () => ({}),
           find: async () => undefined,
