@@ -152,6 +152,7 @@ export class Task {
       partition,
       state: this.#state,
       change: (change) => this.change(change),
+      time: () => this.#time.wall(),
       wake: () => this.#wake(),
     });
   }

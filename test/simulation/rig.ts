@@ -9,8 +9,8 @@ import { type EpochMs, VirtualClock } from "../../src/clock.ts";
 import type { Intake } from "../../src/collector/collector.ts";
 import { collectors } from "../../src/collector/collectors.ts";
 import { readConfig } from "../../src/config/config.ts";
-import type { DemoRunner, Post } from "../../src/demo/feeds.ts";
 import type { TimeConfig } from "../../src/correlation/correlation.ts";
+import type { DemoRunner, Post } from "../../src/demo/feeds.ts";
 import type { Ruleset } from "../../src/detection/detection.ts";
 import type { EnrichmentConfig } from "../../src/enrichment/enrichment.ts";
 import type { Feed } from "../../src/event/event.ts";
@@ -98,8 +98,6 @@ export interface Service {
   drained(): Promise<void>;
   /** Records yet to be applied, of all stages together. */
   backlog(): Promise<number>;
-  /** Notices not delivered yet, of these incidents. */
-  owed(incidentIds: readonly string[]): number;
   stop(): Promise<void>;
 }
 
@@ -151,10 +149,6 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
     backlog: async () => {
       return Object.values(pipeline.backlog()).reduce((sum, count) => sum + count, 0);
     },
-    owed: (incidentIds) =>
-      incidentIds
-        .flatMap((id) => pipeline.deliveriesOf(id))
-        .filter(({ status }) => status === "pending").length,
     stop: () => pipeline.stop(),
   };
 }

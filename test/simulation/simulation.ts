@@ -259,13 +259,16 @@ class Simulation {
       await this.#quiet();
       left = await this.#left();
     }
-    if (left.backlog + left.owed === 0) await this.#until(this.#service?.drained() ?? Promise.resolve());
+    if (left.backlog + left.owed === 0)
+      await this.#until(this.#service?.drained() ?? Promise.resolve());
     return left;
   }
 
   async #left(): Promise<{ readonly backlog: number; readonly owed: number }> {
-    const { items } = await this.#durable.store.incidents({ limit: 200 });
-    const owed = this.#service?.owed(items.map(({ id }) => id)) ?? 0;
+    const { store } = this.#durable;
+    const { items } = await store.incidents({ limit: 200 });
+    const deliveries = await store.deliveries(items.map(({ id }) => id));
+    const owed = deliveries.filter(({ status }) => status === "pending").length;
     return { backlog: (await this.#service?.backlog()) ?? 0, owed };
   }
 }
