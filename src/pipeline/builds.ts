@@ -3,12 +3,13 @@
  * at once by their own events.
  */
 
-import type { EpochMs } from "../clock.ts";
+import type { Clock, EpochMs } from "../clock.ts";
 import type { BuildFact, BuildTable, Changes } from "../enrichment/enrichment.ts";
 import { isProblem } from "../event/codec.ts";
 import type { State } from "../state/state.ts";
 import type { Emit } from "../telemetry.ts";
 import { evictionTeller } from "./evictions.ts";
+import { Pace } from "./pace.ts";
 import { readRecord, setAsideRecord } from "./records.ts";
 import type { Stage, StageDefinition } from "./stage.ts";
 
@@ -52,6 +53,7 @@ class Queue implements BuildNews {
 export interface SharedBuildsSettings {
   readonly make: (state: State) => BuildTable;
   readonly emit: Emit;
+  readonly clock: Clock;
 }
 
 /** One per process. Its stage must be started, and have caught up, before those that join. */
@@ -59,10 +61,13 @@ export class SharedBuilds {
   readonly #settings: SharedBuildsSettings;
   readonly #queues = new Set<Queue>();
   readonly #loaded = Promise.withResolvers<void>();
+  /** Of the tasks that bring facts: those that detect, and the one that reads the topic. */
+  readonly pace: Pace;
   #table: BuildTable | undefined;
 
   constructor(settings: SharedBuildsSettings) {
     this.#settings = settings;
+    this.pace = new Pace(settings.clock);
   }
 
   get table(): BuildTable {
@@ -95,12 +100,14 @@ export class SharedBuilds {
    */
   definition(): StageDefinition {
     const { make, emit } = this.#settings;
+    const { pace } = this;
     return {
       name: "builds",
       topics: ["builds"],
       whole: true,
-      open: ({ state }) => {
+      open: ({ state, time }) => {
         const table = make(state);
+        pace.follow(time);
         this.#table = table;
         this.#loaded.resolve();
         const tellEvicted = evictionTeller(emit, () => table.counts());

@@ -35,12 +35,16 @@ export interface DetectParts extends MatchParts {
   readonly news: BuildNews;
   readonly joiner: Joiner;
   readonly progress: Progress;
+  /** The time that all have come to that may still tell of builds; no limit when absent. */
+  readonly reached?: () => EpochMs;
   /** What tells the correlate tasks how far this partition has come. */
   readonly watermarks: (at: EpochMs) => readonly NewRecord[];
 }
 
 /** How long a record that is stamped may be on its way before it can be read. */
 const onTheWayMs = 2 * secondMs;
+/** How often those that wait for slower tasks are looked at again. */
+const heldMs = secondMs;
 
 /**
  * Joins and matches, and tells what the events say of builds. Keyed by runner, run or repository;
@@ -48,9 +52,12 @@ const onTheWayMs = 2 * secondMs;
  */
 export function createDetectStage(parts: DetectParts): Stage {
   const { emit, builds, news, joiner, progress } = parts;
+  const { reached = () => Number.POSITIVE_INFINITY } = parts;
   /** What the table learned before this stage was made, or in a batch that failed, is found so. */
   let rechecked = false;
   let told: EpochMs | undefined;
+  /** Set while events wait longer than they should, since others have not come as far. */
+  let heldAt: EpochMs | undefined;
 
   function take(event: Event, now: EpochMs): NewRecord[] {
     if (progress.saw(event, now)) emit.eventsLate({ feed: event.feed });
@@ -81,13 +88,23 @@ export function createDetectStage(parts: DetectParts): Stage {
         ? learned.flatMap((changes) => joiner.changed(changes, now))
         : joiner.recheck(now);
     rechecked = true;
-    return [...release(known, "build-known"), ...release(joiner.due(now), "waited")];
+    return [...release(known, "build-known"), ...release(waited(now), "waited")];
+  }
+
+  /** Those whose build nobody has told of, as far as all have read. */
+  function waited(now: EpochMs): readonly Event[] {
+    heldAt = undefined;
+    if ((joiner.nextDue() ?? Number.POSITIVE_INFINITY) > now) return [];
+    const due = joiner.due(Math.min(now, reached()));
+    if ((joiner.nextDue() ?? Number.POSITIVE_INFINITY) <= now) heldAt = now;
+    return due;
   }
 
   /** After the matches it speaks for: what comes later in the partition is not older. */
   function watermark(): readonly NewRecord[] {
     const at = progress.watermark();
-    if (at === undefined || at === told) return [];
+    // What is held longer than it should have been is still to come.
+    if (at === undefined || at === told || heldAt !== undefined) return [];
     told = at;
     return parts.watermarks(at);
   }
@@ -110,7 +127,7 @@ export function createDetectStage(parts: DetectParts): Stage {
     nextTick: () => {
       if (!rechecked) return 0;
       return Math.min(
-        joiner.nextDue() ?? Number.POSITIVE_INFINITY,
+        Math.max(joiner.nextDue() ?? Number.POSITIVE_INFINITY, (heldAt ?? 0) + heldMs),
         progress.nextDue() + onTheWayMs,
       );
     },

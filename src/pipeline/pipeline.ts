@@ -203,27 +203,37 @@ export class Pipeline {
   }
 
   #detect(): readonly StageDefinition[] {
-    const { bus, enrichment, ruleset, lineage, telemetry } = this.#settings;
+    const { bus, clock, enrichment, ruleset, lineage, telemetry } = this.#settings;
     const { emit } = telemetry;
-    const builds = new SharedBuilds({ emit, make: (state) => buildTable(state, enrichment) });
+    const builds = new SharedBuilds({
+      emit,
+      clock,
+      make: (state) => buildTable(state, enrichment),
+    });
     this.#builds = builds;
     const detection = createDetection(ruleset);
     const routes = createRouter(ruleset);
     const detect: StageDefinition = {
       name: "detect",
       topics: ["events"],
-      open: ({ partition, state, wake }) => {
+      open: ({ partition, state, time, wake }) => {
         const news = builds.subscribe(wake);
+        const unfollow = builds.pace.follow(time);
         const make = () => {
           const joiner = joinerIn(state, builds.table, enrichment);
           return createDetectStage({
             ...{ emit, builds, news, joiner, detection, routes },
             progress: this.#progress(state),
+            reached: () => builds.pace.reached(),
             watermarks: (at) => watermarkRecords(bus, { source: partition, at }),
             lineageFacts: (event) => lineageFacts(event, lineage),
           });
         };
-        return { make, stop: async () => news.close() };
+        const stop = async () => {
+          news.close();
+          unfollow();
+        };
+        return { make, stop };
       },
     };
     return [builds.definition(), detect];

@@ -1,6 +1,6 @@
 /** @module StageRunner: one stage in one process, a task for each partition that comes to it. */
 
-import type { Bus, Consumer } from "../bus/bus.ts";
+import type { Bus, Consumer, Topic } from "../bus/bus.ts";
 import type { Clock } from "../clock.ts";
 import type { StateStore } from "../state/state.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -81,11 +81,11 @@ export class StageRunner {
     this.#tasks.clear();
   }
 
-  #behind(partition: number): number | undefined {
+  #behind(partition: number, only?: Topic): number | undefined {
     const consumer = this.#consumer;
     // A consumer knows of nothing that waits before it was told where to begin.
     if (consumer === undefined || !this.#tasks.has(partition)) return undefined;
-    const { topics } = this.#settings.definition;
+    const topics = only === undefined ? this.#settings.definition.topics : [only];
     return topics.reduce((sum, topic) => sum + consumer.behind(topic, partition), 0);
   }
 
@@ -97,7 +97,7 @@ export class StageRunner {
     const opening = Task.open({
       ...this.#settings,
       partition,
-      behind: () => this.#behind(partition),
+      behind: (topic) => this.#behind(partition, topic),
     });
     this.#opening.set(partition, opening);
     try {

@@ -30,6 +30,11 @@ export interface TaskParts {
    * the bus; when that fails, none of it stays.
    */
   change(change: () => readonly NewRecord[]): Promise<void>;
+  /**
+   * What time it is for this task: the arrival of what it reads, the wall clock once it has caught
+   * up. Undefined while neither is known.
+   */
+  time(): EpochMs | undefined;
   /** Has `tick` called soon, between two batches, though no time has passed. */
   wake(): void;
 }

@@ -8,6 +8,7 @@ import type { Clock, EpochMs } from "../clock.ts";
 import { ServiceError, shown, UnavailableError } from "../error.ts";
 import type { State, StateStore } from "../state/state.ts";
 import type { Telemetry } from "../telemetry.ts";
+import { earlierMax, earlierRecords, inOrder } from "./earlier.ts";
 import { Outgoing } from "./outgoing.ts";
 import { recordPlace, setAsideRecord } from "./records.ts";
 import type { OpenStage, Stage, StageDefinition } from "./stage.ts";
@@ -20,8 +21,11 @@ export interface TaskSettings {
   readonly states: StateStore;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-  /** Records of this partition that are known to wait on the bus; undefined before that is told. */
-  readonly behind: () => number | undefined;
+  /**
+   * Records of this partition, of one topic or of all, that are known to wait on the bus; undefined
+   * before that is told.
+   */
+  readonly behind: (topic?: Topic) => number | undefined;
 }
 
 /**
@@ -152,6 +156,7 @@ export class Task {
       partition,
       state: this.#state,
       change: (change) => this.change(change),
+      time: () => this.#time.wall(),
       wake: () => this.#wake(),
     });
   }
@@ -176,13 +181,28 @@ export class Task {
   }
 
   async #batch(records: readonly BusRecord[]): Promise<void> {
-    const { telemetry, definition, partition } = this.#settings;
+    const { bus, definition, partition, behind } = this.#settings;
+    const { topics } = definition;
     this.#checkOpen();
     await this.#outgoing.flush();
     const fresh = records.filter(
       ({ topic, offset }) => offset >= this.#state.position(topic, partition),
     );
-    if (fresh.length === 0) return;
+    const last = fresh.at(-1);
+    if (last === undefined) return;
+    // The bus hands over one topic at a time; what came to another one before that goes first.
+    for (let rest = fresh; rest.length > 0; ) {
+      const position = (topic: Topic) => this.position(topic);
+      const earlier = await earlierRecords({ bus, topics, partition, position, behind }, last);
+      const until = earlier.length < earlierMax ? undefined : earlier.at(-1)?.appendedAt;
+      const now = rest.filter(({ appendedAt }) => appendedAt < (until ?? Number.POSITIVE_INFINITY));
+      rest = rest.slice(now.length);
+      await this.#fresh(inOrder([...earlier, ...now], topics));
+    }
+  }
+
+  async #fresh(fresh: readonly BusRecord[]): Promise<void> {
+    const { telemetry, definition } = this.#settings;
     const before = this.#time.now;
     try {
       await this.#save(fresh, await this.#applied(fresh));

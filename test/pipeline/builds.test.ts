@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { VirtualClock } from "../../src/clock.ts";
 import {
   type BuildFact,
   createBuildTable,
@@ -20,12 +21,14 @@ function openBuilds(): { readonly builds: SharedBuilds; readonly stage: Stage } 
   const inventory = createInventory([]);
   const builds = new SharedBuilds({
     emit,
+    clock: new VirtualClock(0),
     make: (state) => createBuildTable({ state, inventory }),
   });
   const open = builds.definition().open({
     partition: 0,
     state: emptyState(),
     change: async (change) => void change(),
+    time: () => undefined,
     wake: () => undefined,
   });
   return { builds, stage: open.make() };
@@ -37,6 +40,7 @@ describe("the builds of a process", () => {
     const inventory = createInventory([]);
     const builds = new SharedBuilds({
       emit,
+      clock: new VirtualClock(0),
       make: (state) => createBuildTable({ state, inventory }),
     });
     expect(() => builds.table).toThrow("not loaded");

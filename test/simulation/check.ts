@@ -1,6 +1,6 @@
 /** @module One seed judged: the run with its faults beside the same plan without any. */
 
-import { type FaultClass, faultClasses, heldBack } from "./faults.ts";
+import { type FaultClass, faultClasses } from "./faults.ts";
 import { failuresOf, inStore, normalForm } from "./oracle.ts";
 import { type Plan, planOf } from "./plan.ts";
 import { type RunSettings, run } from "./simulation.ts";
@@ -19,14 +19,14 @@ export interface Verdict {
 }
 
 export interface CheckSettings {
-  /** `heldBack` when absent. */
+  /** None when absent. */
   readonly without?: readonly FaultClass[];
   readonly aim?: RunSettings["aim"];
   readonly broken?: RunSettings["broken"];
 }
 
 export async function checkSeed(seed: number, settings: CheckSettings = {}): Promise<Verdict> {
-  const { without = heldBack, aim, broken } = settings;
+  const { without = [], aim, broken } = settings;
   const plan = planOf(seed);
   const straight = await run({ plan, on: new Set() });
   const failures = (await failuresOf(plan, straight)).map((line) => `without faults: ${line}`);
@@ -43,7 +43,7 @@ export async function checkSeed(seed: number, settings: CheckSettings = {}): Pro
   await after.durable.close();
   const { trace, steps } = after.faults;
   const pages = after.durable.receiver.pages.length;
-  const usual = faultClasses.every((name) => on.has(name) !== heldBack.includes(name));
+  const usual = faultClasses.every((name) => on.has(name));
   const only = usual ? "" : ` --only "${[...on].join()}"`;
   const command = `npm run simulate -- ${seed}${only}${aim === undefined ? "" : ` --aim "${aim}"`}`;
   return { seed, command, plan, failures, trace, lives: after.lives, steps, pages };

@@ -19,12 +19,6 @@ export const faultClasses = [
 ] as const;
 export type FaultClass = (typeof faultClasses)[number];
 
-/**
- * Not yet part of every run. A stage still waits by its own clock, so one that was paused lets
- * parked events go before it has read the builds that came meanwhile: add `pause` by `--with`.
- */
-export const heldBack: readonly FaultClass[] = ["pause"];
-
 /** The steps at which a process can fail or die. */
 export type Step = "append" | "commit" | "store" | "send";
 

@@ -40,11 +40,11 @@ export const variations: readonly Variation[] = [
   { name: "in batches of seven", batchMax: 7 },
   { name: "in batches of 500, a minute's posts at once", batchMax: 500, windowMs: minuteMs },
   { name: "five seconds' posts at once", windowMs: 5 * secondMs },
-  { name: "killed after each 13th commit", killEvery: 13 },
-  { name: "killed after each 19th commit, in batches of one", killEvery: 19, batchMax: 1 },
+  { name: "killed after each 53rd commit", killEvery: 53 },
+  { name: "killed after each 101st commit, in batches of one", killEvery: 101, batchMax: 1 },
   { name: "on one partition", partitions: 1 },
   { name: "on three partitions", partitions: 3 },
-  { name: "on eight partitions, killed after each 17th commit", partitions: 8, killEvery: 17 },
+  { name: "on eight partitions, killed after each 139th commit", partitions: 8, killEvery: 139 },
 ];
 
 /** Dies after each so-many-th commit, and has no other fault. */

@@ -98,8 +98,6 @@ export interface Service {
   drained(): Promise<void>;
   /** Records yet to be applied, of all stages together. */
   backlog(): Promise<number>;
-  /** Notices not delivered yet, of these incidents. */
-  owed(incidentIds: readonly string[]): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -150,10 +148,6 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
     drained: () => pipeline.drained(),
     backlog: async () => {
       return Object.values(pipeline.backlog()).reduce((sum, count) => sum + count, 0);
-    },
-    owed: async (incidentIds) => {
-      const deliveries = await durable.store.deliveries(incidentIds);
-      return deliveries.filter(({ status }) => status === "pending").length;
     },
     stop: () => pipeline.stop(),
   };

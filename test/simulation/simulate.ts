@@ -1,17 +1,16 @@
 /**
- * @module `npm run simulate -- SEED [SEED…] [--without append,crash] [--with pause] [--only crash] [--to SEED]
+ * @module `npm run simulate -- SEED [SEED…] [--without append,crash] [--only crash] [--to SEED]
  * [--aim "append pages"]`: repeats runs of the simulator exactly, and tells what went wrong.
  */
 
 import { parseArgs } from "node:util";
 import { checkSeed, report } from "./check.ts";
-import { type FaultClass, faultClasses, heldBack } from "./faults.ts";
+import { type FaultClass, faultClasses } from "./faults.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     without: { type: "string", default: "" },
-    with: { type: "string", default: "" },
     only: { type: "string" },
     to: { type: "string" },
     aim: { type: "string" },
@@ -29,10 +28,9 @@ function classes(text: string): FaultClass[] {
 }
 
 const only = values.only === undefined ? undefined : classes(values.only);
-const added = classes(values.with);
 const without =
   only === undefined
-    ? [...heldBack.filter((name) => !added.includes(name)), ...classes(values.without)]
+    ? classes(values.without)
     : faultClasses.filter((name) => !only.includes(name));
 const [first = 1, ...more] = positionals.map(Number);
 const last = values.to === undefined ? first : Number(values.to);

@@ -265,8 +265,10 @@ class Simulation {
   }
 
   async #left(): Promise<{ readonly backlog: number; readonly owed: number }> {
-    const { items } = await this.#durable.store.incidents({ limit: 200 });
-    const owed = (await this.#service?.owed(items.map(({ id }) => id))) ?? 0;
+    const { store } = this.#durable;
+    const { items } = await store.incidents({ limit: 200 });
+    const deliveries = await store.deliveries(items.map(({ id }) => id));
+    const owed = deliveries.filter(({ status }) => status === "pending").length;
     return { backlog: (await this.#service?.backlog()) ?? 0, owed };
   }
 }

@@ -1,0 +1,55 @@
+/**
+ * @module How far all the tasks have come that bring facts of builds: one of them that catches up
+ * faster than the others must not take a fact for missing that they have yet to read.
+ */
+
+import { type Clock, type EpochMs, minuteMs, secondMs } from "../clock.ts";
+
+/** See `TaskParts.time`. */
+export type TimeOf = () => EpochMs | undefined;
+
+/** One that stays so long at one time is not waited for: its partition cannot be read, it seems. */
+const stillMsMax = 5 * minuteMs;
+/** Between two questions more time may pass than this only when nobody was running. */
+const askedMsMax = 10 * secondMs;
+
+interface Source {
+  readonly time: TimeOf;
+  at: EpochMs | undefined;
+  /** For how long it has been at that time, while it was asked for. */
+  stillMs: number;
+}
+
+/** Of the tasks of one process. */
+export class Pace {
+  readonly #clock: Clock;
+  readonly #sources = new Set<Source>();
+  #askedAt: EpochMs;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#askedAt = clock.now();
+  }
+
+  /** From now on it is waited for, until the answered function is called. */
+  follow(time: TimeOf): () => void {
+    const source: Source = { time, at: undefined, stillMs: 0 };
+    this.#sources.add(source);
+    return () => this.#sources.delete(source);
+  }
+
+  /** The time that all have come to; Infinity when nobody is waited for. */
+  reached(): EpochMs {
+    const now = this.#clock.now();
+    const passedMs = Math.min(askedMsMax, now - this.#askedAt);
+    this.#askedAt = now;
+    let reached = Number.POSITIVE_INFINITY;
+    for (const source of this.#sources) {
+      const at = source.time();
+      source.stillMs = at === source.at ? source.stillMs + passedMs : 0;
+      source.at = at;
+      if (source.stillMs < stillMsMax) reached = Math.min(reached, at ?? Number.NEGATIVE_INFINITY);
+    }
+    return reached;
+  }
+}
