@@ -35,8 +35,8 @@ export type Joined =
  * An event goes on again, under its id, each time a fact makes its answer better. Until its answer
  * is whole it is remembered durably: while no build is known or a surer one could be; while the
  * run's trigger, or the pull request of one that has one, is not known; while the job's secrets are
- * not known, or its id, if any job's was told within the last 24 hours. Where nothing tells those,
- * waiting for them would fill State with every event.
+ * not known, or its id, if any job's was told within the last 24 hours, or the first fact of all was.
+ * Where nothing tells those, waiting for them would fill State with every event.
  */
 export interface Joiner {
   /**

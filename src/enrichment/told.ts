@@ -13,7 +13,10 @@ export interface Tells {
   readonly jobIds: boolean;
 }
 
-/** How long one telling is taken for a sign that more will come. */
+/**
+ * How long one telling is taken for a sign that more will come. For as long after the first fact of
+ * all nobody knows yet what the feeds tell, so that anything may be on its way.
+ */
 const toldMs = dayMs;
 /** How often it is written down. */
 const notedMs = minuteMs;
@@ -26,6 +29,7 @@ export class Told {
   }
 
   learn({ build }: RunFact, now: EpochMs): void {
+    if (this.#table.get("first") === undefined) this.#table.put("first", now);
     if (build.secretsPassed !== undefined) this.#note("secrets", now);
     if (build.jobId !== undefined) this.#note("jobIds", now);
   }
@@ -40,7 +44,7 @@ export class Told {
   }
 
   #within(what: keyof Tells, now: EpochMs): boolean {
-    const last = this.#table.get(what);
+    const last = this.#table.get(what) ?? this.#table.get("first");
     return last !== undefined && now - last < toldMs;
   }
 }

@@ -36,6 +36,12 @@ class Queue implements BuildNews {
     this.close = () => close(this);
   }
 
+  /** Everything may be another than before. */
+  addAll(): void {
+    this.#many = true;
+    this.wake();
+  }
+
   add(changes: Changes): void {
     if (this.#changes.length < newsMax) this.#changes.push(changes);
     else this.#many = true;
@@ -68,6 +74,26 @@ export class SharedBuilds {
   constructor(settings: SharedBuildsSettings) {
     this.#settings = settings;
     this.pace = new Pace(settings.clock);
+  }
+
+  /**
+   * A stage over the table: made again when that is another one, so that it does not go on asking
+   * one that learns nothing any more.
+   */
+  over(make: (table: BuildTable) => Stage): Stage {
+    let table = this.table;
+    let stage = make(table);
+    const current = (): Stage => {
+      if (table === this.table) return stage;
+      table = this.table;
+      stage = make(table);
+      return stage;
+    };
+    return {
+      apply: (records) => current().apply(records),
+      tick: (now) => current().tick?.(now) ?? [],
+      nextTick: () => current().nextTick?.(),
+    };
   }
 
   get table(): BuildTable {
@@ -107,9 +133,11 @@ export class SharedBuilds {
       whole: true,
       open: ({ state, time }) => {
         const table = make(state);
-        pace.follow(time);
+        const unfollow = pace.follow(time);
         this.#table = table;
         this.#loaded.resolve();
+        // Opened again, after another opening or a save of which nobody knows the outcome.
+        for (const queue of this.#queues) queue.addAll();
         const tellEvicted = evictionTeller(emit, () => table.counts());
         const stage: Stage = {
           apply: (records) => {
@@ -123,7 +151,7 @@ export class SharedBuilds {
             return out;
           },
         };
-        return { make: () => stage };
+        return { make: () => stage, stop: async () => void unfollow() };
       },
       keepsFailed: true,
     };

@@ -52,13 +52,10 @@ const heldMs = secondMs;
  */
 export function createDetectStage(parts: DetectParts): Stage {
   const { emit, builds, news, joiner, progress } = parts;
-  const { reached = () => Number.POSITIVE_INFINITY } = parts;
+  const waits = waitsOf(joiner, parts.reached);
   /** What the table learned before this stage was made, or in a batch that failed, is found so. */
   let rechecked = false;
   let told: EpochMs | undefined;
-  /** Set while events wait longer than they should, since others have not come as far. */
-  let heldAt: EpochMs | undefined;
-
   function take(event: Event, now: EpochMs): NewRecord[] {
     if (progress.saw(event, now)) emit.eventsLate({ feed: event.feed });
     const out: NewRecord[] = [];
@@ -88,23 +85,14 @@ export function createDetectStage(parts: DetectParts): Stage {
         ? learned.flatMap((changes) => joiner.changed(changes, now))
         : joiner.recheck(now);
     rechecked = true;
-    return [...release(known, "build-known"), ...release(waited(now), "waited")];
-  }
-
-  /** Those whose build nobody has told of, as far as all have read. */
-  function waited(now: EpochMs): readonly Event[] {
-    heldAt = undefined;
-    if ((joiner.nextDue() ?? Number.POSITIVE_INFINITY) > now) return [];
-    const due = joiner.due(Math.min(now, reached()));
-    if ((joiner.nextDue() ?? Number.POSITIVE_INFINITY) <= now) heldAt = now;
-    return due;
+    return [...release(known, "build-known"), ...release(waits.over(now), "waited")];
   }
 
   /** After the matches it speaks for: what comes later in the partition is not older. */
   function watermark(): readonly NewRecord[] {
     const at = progress.watermark();
     // What is held longer than it should have been is still to come.
-    if (at === undefined || at === told || heldAt !== undefined) return [];
+    if (at === undefined || at === told || waits.held()) return [];
     told = at;
     return parts.watermarks(at);
   }
@@ -126,11 +114,32 @@ export function createDetectStage(parts: DetectParts): Stage {
     },
     nextTick: () => {
       if (!rechecked) return 0;
-      return Math.min(
-        Math.max(joiner.nextDue() ?? Number.POSITIVE_INFINITY, (heldAt ?? 0) + heldMs),
-        progress.nextDue() + onTheWayMs,
-      );
+      return Math.min(waits.nextDue(), progress.nextDue() + onTheWayMs);
     },
+  };
+}
+
+interface Waits {
+  /** Those whose build nobody has told of, as far as all have read. */
+  over(now: EpochMs): readonly Event[];
+  /** Whether events wait longer than they should, since others have not come as far. */
+  held(): boolean;
+  nextDue(): EpochMs;
+}
+
+function waitsOf(joiner: Joiner, reached: () => EpochMs = () => Number.POSITIVE_INFINITY): Waits {
+  let heldAt: EpochMs | undefined;
+  const nextDue = () => joiner.nextDue() ?? Number.POSITIVE_INFINITY;
+  return {
+    over: (now) => {
+      heldAt = undefined;
+      if (nextDue() > now) return [];
+      const events = joiner.due(Math.min(now, reached()));
+      if (nextDue() <= now) heldAt = now;
+      return events;
+    },
+    held: () => heldAt !== undefined,
+    nextDue: () => Math.max(nextDue(), (heldAt ?? 0) + heldMs),
   };
 }
 

@@ -219,8 +219,8 @@ export class Pipeline {
       open: ({ partition, state, time, wake }) => {
         const news = builds.subscribe(wake);
         const unfollow = builds.pace.follow(time);
-        const make = () => {
-          const joiner = joinerIn(state, builds.table, enrichment);
+        const over = (table: BuildTable) => {
+          const joiner = joinerIn(state, table, enrichment);
           return createDetectStage({
             ...{ emit, builds, news, joiner, detection, routes },
             progress: this.#progress(state),
@@ -229,6 +229,7 @@ export class Pipeline {
             lineageFacts: (event) => lineageFacts(event, lineage),
           });
         };
+        const make = () => builds.over(over);
         const stop = async () => {
           news.close();
           unfollow();

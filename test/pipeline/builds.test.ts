@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { VirtualClock } from "../../src/clock.ts";
 import {
   type BuildFact,
+  type BuildTable,
   createBuildTable,
   createInventory,
 } from "../../src/enrichment/enrichment.ts";
@@ -24,6 +25,10 @@ function openBuilds(): { readonly builds: SharedBuilds; readonly stage: Stage } 
     clock: new VirtualClock(0),
     make: (state) => createBuildTable({ state, inventory }),
   });
+  return { builds, stage: reopen(builds) };
+}
+
+function reopen(builds: SharedBuilds): Stage {
   const open = builds.definition().open({
     partition: 0,
     state: emptyState(),
@@ -31,7 +36,7 @@ function openBuilds(): { readonly builds: SharedBuilds; readonly stage: Stage } 
     time: () => undefined,
     wake: () => undefined,
   });
-  return { builds, stage: open.make() };
+  return open.make();
 }
 
 describe("the builds of a process", () => {
@@ -44,6 +49,30 @@ describe("the builds of a process", () => {
       make: (state) => createBuildTable({ state, inventory }),
     });
     expect(() => builds.table).toThrow("not loaded");
+  });
+
+  it("are asked anew by every stage over them once their state was opened again", () => {
+    const { builds } = openBuilds();
+    const asked: BuildTable[] = [];
+    let woken = 0;
+    builds.subscribe(() => {
+      woken += 1;
+    });
+    const stage = builds.over((table) => ({
+      apply: () => {
+        asked.push(table);
+        return [];
+      },
+    }));
+    void stage.apply([]);
+    reopen(builds);
+    expect(woken).toBe(1);
+    void stage.apply([]);
+    void stage.apply([]);
+    expect(asked.length).toBe(3);
+    expect(asked[1]).not.toBe(asked[0]);
+    expect(asked[1]).toBe(builds.table);
+    expect(asked[2]).toBe(asked[1]);
   });
 
   it("wake every task but the one that told, once for each change", () => {

@@ -7,6 +7,7 @@ import { type Random, randomOf } from "./random.ts";
 export const faultClasses = [
   "append", // the bus refuses, or takes records and does not say so
   "commit", // the state is not saved
+  "taken", // the state was opened elsewhere, or nobody knows whether it was saved
   "store", // the store refuses, or takes documents and does not say so
   "sink", // the receiver answers 429 or 500, not at all, or takes a notice and does not say so
   "redeliver", // a batch that was applied comes again
@@ -30,6 +31,9 @@ const rareSteps = [
   ...["commit correlate", "commit notify", "commit deliver", "send page", "send page"],
 ];
 
+/** Each of these costs much more than one try. */
+const rare: ReadonlySet<FaultClass> = new Set(["pause", "taken"]);
+
 /** More in a row would be an outage; that is another test's. */
 const inARowMax = 3;
 
@@ -52,7 +56,7 @@ export class Faults {
       const random = this.random(name);
       // Notices are few, so a sink must be ill more often to be met ill at all.
       const often = name === "sink" ? [0, 0.2, 0.5, 0.7] : [0, 0.02, 0.08, 0.2];
-      const rate = random.pick(often) * (name === "pause" ? 0.1 : 1);
+      const rate = random.pick(often) * (rare.has(name) ? 0.1 : 1);
       this.#rates.set(name, on.has(name) ? rate : 0);
     }
     this.#crash = this.#nextCrash();
@@ -125,6 +129,12 @@ export class Faults {
     const at = this.rate("crash") === 0 ? Number.POSITIVE_INFINITY : this.#steps + next;
     return { at, step };
   }
+}
+
+/** What a commit says when its State must not be used any more. */
+export function takenError(stage: string): ServiceError {
+  const problem = { place: `simulated ${stage}`, expected: "the newest opening", found: "another" };
+  return new ServiceError({ code: "state-taken", ...problem });
 }
 
 export function failureOf(step: Step): Error {

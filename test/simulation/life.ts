@@ -9,7 +9,7 @@ import { UnavailableError } from "../../src/error.ts";
 import type { Sink } from "../../src/sink/sink.ts";
 import type { StateStore } from "../../src/state/state.ts";
 import type { Store } from "../../src/store/store.ts";
-import { type Faults, failureOf, type Step } from "./faults.ts";
+import { type Faults, failureOf, type Step, takenError } from "./faults.ts";
 
 /** `target` with some of its methods replaced; the others are its own. */
 export function replacing<T extends object>(target: T, methods: Partial<T>): T {
@@ -151,7 +151,20 @@ export class Life {
         this.#check();
         const state = await states.open(owner);
         return replacing(state, {
-          commit: async () => this.step("commit", owner.stage, () => state.commit()),
+          commit: async () => {
+            const { stage, partition } = owner;
+            const saved = this.#faults.random("taken").chance(0.5);
+            if (!this.#faults.strikes("taken")) {
+              return this.step("commit", stage, () => state.commit());
+            }
+            const how = saved ? "saved, and nobody knows" : "opened elsewhere";
+            this.#faults.note(`taken: ${stage}/${partition} ${how}`);
+            this.#check();
+            if (saved) await state.commit();
+            // From now on the State that we have is the older one.
+            else await states.open(owner);
+            throw takenError(stage);
+          },
         });
       },
     });
