@@ -13,7 +13,7 @@ import {
   startLoad,
   strike,
 } from "./cluster-kills.ts";
-import { type ClusterLoadReport, machinesOfLoad, marker } from "./cluster-load.ts";
+import { type Attack, type ClusterLoadReport, machinesOfLoad, marker } from "./cluster-load.ts";
 import { type ClusterWatch, watchCluster } from "./cluster-watch.ts";
 import { sinkSecret, webhookSecret } from "./service-process.ts";
 
@@ -65,13 +65,14 @@ describe(`${kills} kill -9 of random roles and of the broker under ${rate} event
       const report = await load.stop();
       await caughtUp(cluster, watch, 180_000);
 
+      expect(report.attacks.length).toBeGreaterThan(kills / 2);
       const missing = await missingOf(report.events);
       expect(missing, "acknowledged events that are not on the bus").toEqual([]);
       const unpaged = () => {
         const paged = new Set(pagedRuns());
         return report.attacks.filter(({ runId }) => !paged.has(`${runId}`));
       };
-      await expect.poll(unpaged, { timeout: 30_000, interval: 500 }).toEqual([]);
+      await expect.poll(unpaged, { timeout: 60_000, interval: 500 }).toEqual([]);
       const attacked = report.attacks.map(({ runId }) => `${runId}`).sort();
       expect(pagedRuns().sort()).toEqual(attacked);
       const keys = Map.groupBy(receiver.requests.filter(isPage), runOf);
@@ -116,25 +117,45 @@ function sumOf(counts: ReadonlyMap<number, number>): number {
 }
 
 function textOf(trace: readonly Strike[]): string {
-  return trace.map(({ at, target }) => `${at.toFixed(1)} s ${target}`).join("\n");
+  const lines = trace.map(({ at, target, downFor }) => {
+    return `${at.toFixed(1)} s ${target}, ${downFor?.toFixed(1) ?? "?"} s`;
+  });
+  return lines.join("\n");
 }
 
 function tell(report: ClusterLoadReport, trace: readonly Strike[], memory: string): void {
-  const { events, seconds, heldBackSeconds, refused, attacks } = report;
-  const accepted = new Map(
-    [...receiver.accepted.values()].filter(isPage).map((at) => [runOf(at), at]),
-  );
-  const waits = attacks.map(({ runId, ackedAt }) => {
-    return Math.max(0, (accepted.get(`${runId}`)?.timestamp ?? Number.NaN) - ackedAt / 1_000);
+  const { events, seconds, heldBackSeconds, refused } = report;
+  const waits = pageWaits(report);
+  const at = (share: number) =>
+    (waits[Math.floor((waits.length - 1) * share)]?.wait ?? 0).toFixed(0);
+  const slowest = waits.slice(-3).map(({ kind, ackedAt, wait }) => {
+    return `${kind} acknowledged at ${(ackedAt - report.begunAt) / 1_000} s: ${wait.toFixed(0)} s`;
   });
-  waits.sort((a, b) => a - b);
-  const at = (share: number) => (waits[Math.floor((waits.length - 1) * share)] ?? 0).toFixed(0);
-  const struck = Map.groupBy(trace, ({ target }) => target);
-  const counts = [...struck].map(([target, of]) => `${target} ×${of.length}`).join(", ");
   console.info(
-    `${trace.length} kills in ${trace.at(-1)?.at.toFixed(0)} s (${counts}); ${events} events ` +
-      `acknowledged in ${seconds.toFixed(0)} s, ${(events / seconds).toFixed(0)}/s of ${rate}/s, ` +
-      `held back ${heldBackSeconds.toFixed(0)} s, refused ${JSON.stringify(refused)}; ` +
-      `${attacks.length} pages, p50 ${at(0.5)} s, p90 ${at(0.9)} s, last ${at(1)} s after their attack; MB: ${memory}`,
+    [
+      `${trace.length} kills, and how long each was down:\n${textOf(trace)}`,
+      `${events} events acknowledged in ${seconds.toFixed(0)} s: ${(events / seconds).toFixed(0)}/s ` +
+        `of ${rate}/s offered but for the ${heldBackSeconds.toFixed(0)} s held back`,
+      `attempts that failed, by status: ${JSON.stringify(refused)}`,
+      `${waits.length} pages, p50 ${at(0.5)} s, p90 ${at(0.9)} s after their attack`,
+      `slowest: ${slowest.join("; ")}`,
+      `MB at the end: ${memory}`,
+    ].join("\n"),
   );
+}
+
+interface PageWait extends Attack {
+  /** Seconds from the acknowledgement to the page. */
+  readonly wait: number;
+}
+
+/** The longest last. */
+function pageWaits({ attacks }: ClusterLoadReport): readonly PageWait[] {
+  const pages = [...receiver.accepted.values()].filter(isPage);
+  const pagedAt = new Map(pages.map((page) => [runOf(page), page.timestamp]));
+  const waits = attacks.map((attack) => {
+    const at = pagedAt.get(`${attack.runId}`) ?? Number.NaN;
+    return { ...attack, wait: Math.max(0, at - attack.ackedAt / 1_000) };
+  });
+  return waits.sort((a, b) => a.wait - b.wait);
 }

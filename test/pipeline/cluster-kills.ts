@@ -15,6 +15,8 @@ export interface Strike {
   /** Seconds since the first. */
   readonly at: number;
   readonly target: string;
+  /** Seconds until it served again; absent when it was killed once more before that. */
+  downFor?: number;
 }
 
 export interface StrikeSettings {
@@ -32,11 +34,14 @@ class Supervisor {
   readonly #starting = new Set<Promise<void>>();
 
   /** SIGKILL. The new life begins at once; it may be killed before it is ready. */
-  async kill(process: ClusterProcess): Promise<void> {
+  async kill(process: ClusterProcess, ready: () => void): Promise<void> {
     const life = (this.#lives.get(process) ?? 0) + 1;
     this.#lives.set(process, life);
     await process.kill();
-    const starting = this.#start(process, life).finally(() => this.#starting.delete(starting));
+    const started = this.#start(process, life).then((isReady) => {
+      if (isReady) ready();
+    });
+    const starting = started.finally(() => this.#starting.delete(starting));
     this.#starting.add(starting);
   }
 
@@ -45,17 +50,19 @@ class Supervisor {
     while (this.#starting.size > 0) await Promise.all(this.#starting);
   }
 
-  async #start(process: ClusterProcess, life: number): Promise<void> {
+  /** Answers whether it was this life that became ready. */
+  async #start(process: ClusterProcess, life: number): Promise<boolean> {
     while (this.#lives.get(process) === life) {
       try {
         await process.start();
-        return;
+        return this.#lives.get(process) === life;
       } catch {
         // Without a broker it ends; and one that was killed again belongs to a later life.
         if (this.#lives.get(process) === life) await process.kill();
         await pause(200);
       }
     }
+    return false;
   }
 }
 
@@ -69,13 +76,18 @@ export async function strike(settings: StrikeSettings, trace: Strike[]): Promise
   for (const target of targets(cluster, kills, next)) {
     await pause(least + next(most - least));
     const at = (Date.now() - begun) / 1_000;
-    trace.push({ at, target: target === "kafka" ? target : target.name });
+    const struck: Strike = { at, target: target === "kafka" ? target : target.name };
+    trace.push(struck);
+    const ready = () => {
+      struck.downFor = (Date.now() - begun) / 1_000 - at;
+    };
     if (target !== "kafka") {
-      await supervisor.kill(target);
+      await supervisor.kill(target, ready);
       continue;
     }
     await kafka.kill();
     await kafka.start();
+    ready();
   }
   await supervisor.settled();
 }

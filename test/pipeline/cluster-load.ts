@@ -1,6 +1,6 @@
 // The feeds of a cluster under fire, a process of its own: events at a steady rate, each with a
-// number of its own, and now and then an attack that must page. Whatever is not answered 2xx is sent
-// again, so that at the end it knows what was acknowledged: all of it.
+// number of its own, and now and then an attack that must page. Whatever is not answered 2xx is
+// sent again, so that at the end it knows what was acknowledged: all of it.
 
 import { createHmac } from "node:crypto";
 import { type EpochMs, secondMs } from "../../src/clock.ts";
@@ -28,7 +28,8 @@ export interface Attack {
 export interface ClusterLoadReport {
   /** Numbers 0 to this, without it, were sent and acknowledged. */
   readonly events: number;
-  /** From the first to the last acknowledged batch. */
+  readonly begunAt: EpochMs;
+  /** From then to the last acknowledged batch. */
   readonly seconds: number;
   /** Time during which nothing new was offered, because too much was still unanswered. */
   readonly heldBackSeconds: number;
@@ -125,6 +126,7 @@ class Load {
     this.#sender.close();
     return {
       events: this.#events,
+      begunAt: this.#begun,
       seconds: (this.#lastAckAt - this.#begun) / secondMs,
       heldBackSeconds: this.#heldBackMs / secondMs,
       refused: this.#refused,

@@ -1,4 +1,4 @@
-/** @module What the brokers tell of a cluster of services: who has what, and how far each stage is. */
+/** @module What brokers tell of a cluster of services: who has what, and how far each stage is. */
 
 import { AssignerProtocol } from "kafkajs";
 import type { Topic } from "../../src/bus/bus.ts";

@@ -91,7 +91,7 @@ describe("roles as processes of their own over one Kafka broker", () => {
     expect(notifier).not.toBe(owner);
     expect(await partitionsOf(cluster.named(notifier))).toEqual({ notify: 1, deliver: 1 });
     expect(await partitionsOf(joining)).toMatchObject({ detect: 4 });
-  });
+  }, 240_000);
 });
 
 async function partitionsOf({ url }: ClusterProcess): Promise<unknown> {
