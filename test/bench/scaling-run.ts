@@ -68,8 +68,10 @@ interface Sample {
 
 const appendMax = 500;
 const pollMs = 200;
-/** Nothing came for so long: longer than an event waits for its build. */
+/** Nothing came for so long. */
 const calmMs = 3_000;
+/** Longer than an event waits for its build, and goes on after that. */
+const settleMs = 17_000;
 const drainMsMax = 120_000;
 
 function pause(ms: number): Promise<void> {
@@ -249,7 +251,7 @@ async function measure(settings: Measuring): Promise<ScalingRun> {
   await calm(processes, bus);
   const idleFrom = await Promise.all(processes.map(sampleOf));
   const idleAt = performance.now();
-  await pause(calmMs);
+  await pause(settleMs);
   const idle = await Promise.all(processes.map(sampleOf));
   const idleSeconds = (performance.now() - idleAt) / 1_000;
   return {

@@ -85,7 +85,9 @@ interface Moment {
   readonly turn: number;
 }
 
-/** The first restores a cache entry; one in ten jobs saves one, and one in ten is refused a host. */
+/**
+ * The first restores a cache entry; one in ten jobs saves one, and one in ten is refused a host.
+ */
 function eventOf(job: DemoJob, moment: Moment): Event {
   const { index, slot, turn } = moment;
   if (index === 0) return cacheEvent(job, moment, "GET", `deps-${slot % 100}`);

@@ -21,7 +21,7 @@ export function tableSizes({ sizes }: Hour, concurrent: number): readonly TableS
     .map(([table, { rows, bytes }]) => {
       return { table, rowsPerJob: rows / concurrent, bytesPerRow: bytes / Math.max(1, rows) };
     })
-    .filter(({ rowsPerJob }) => rowsPerJob >= 0.15)
+    .filter(({ rowsPerJob }) => rowsPerJob >= 0.25)
     .sort((a, b) => (a.table < b.table ? -1 : 1));
 }
 
