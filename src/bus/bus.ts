@@ -14,8 +14,7 @@ export const topics = [
   "events", // what the collectors took in, keyed by runner, run or repository
   "builds", // facts about runs, keyed by run
   "matches", // matches a correlation waits for, keyed by (correlation, group key)
-  "lineage", // facts that tie runs to caches, artifacts and tokens
-  "alerts", // matches that want attention
+  "alerts", // matches that want attention, and before them what ties their runs together
   "pages", // notices promised to sinks, keyed by incident
   "documents", // what people will search, on its way to the store
   "dead-letters", // what could not be read, with reason and original bytes
@@ -26,13 +25,7 @@ export type Topic = (typeof topics)[number];
  * Topics that are about the company as a whole and have one partition: whoever reads it sees all of
  * it, in order. Their records are few: facts about runs, and what rules have let through.
  */
-const undivided: ReadonlySet<Topic> = new Set([
-  "builds",
-  "lineage",
-  "alerts",
-  "pages",
-  "dead-letters",
-]);
+const undivided: ReadonlySet<Topic> = new Set(["builds", "alerts", "pages", "dead-letters"]);
 
 /** How many partitions a topic has on a bus whose divided topics have `partitions`. */
 export function partitionsOf(topic: Topic, partitions: number): number {

@@ -90,7 +90,7 @@ export function topicSpecs(settings: TopicSpecSettings): readonly TopicSpec[] {
 }
 
 /** Facts that are joined to events of weeks later, and what must not get lost, stay longer. */
-const keptLong: ReadonlySet<Topic> = new Set(["builds", "lineage", "pages", "dead-letters"]);
+const keptLong: ReadonlySet<Topic> = new Set(["builds", "pages", "dead-letters"]);
 
 function retentionDefault(topic: Topic): number {
   return keptLong.has(topic) ? 30 * dayMs : 7 * dayMs;

@@ -41,9 +41,8 @@ export const BusConfig = Type.Object(
     retention: Type.Object(
       {
         events: keep(7, 20),
-        builds: keep(30, 2),
+        builds: keep(7, 2),
         matches: keep(3, 2),
-        lineage: keep(3, 2),
         alerts: keep(3, 2),
         pages: keep(3, 2),
         documents: keep(3, 2),

@@ -129,7 +129,7 @@ export class SharedBuilds {
     const { pace } = this;
     return {
       name: "builds",
-      topics: ["builds"],
+      topic: "builds",
       whole: true,
       open: ({ state, time }) => {
         const table = make(state);

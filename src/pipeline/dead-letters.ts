@@ -97,7 +97,7 @@ export function openDeadLetters(settings: DeadLettersSettings): {
     ...settings,
     definition: {
       name: stageName,
-      topics: ["dead-letters"],
+      topic: "dead-letters",
       // Each process that people ask has the whole list.
       whole: true,
       open: ({ state }) => {

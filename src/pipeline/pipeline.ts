@@ -215,7 +215,7 @@ export class Pipeline {
     const routes = createRouter(ruleset);
     const detect: StageDefinition = {
       name: "detect",
-      topics: ["events"],
+      topic: "events",
       open: ({ partition, state, time, wake }) => {
         const news = builds.subscribe(wake);
         const unfollow = builds.pace.follow(time);
@@ -256,7 +256,7 @@ export class Pipeline {
     const { bus, ruleset, telemetry } = this.#settings;
     return {
       name: "correlate",
-      topics: ["matches"],
+      topic: "matches",
       open: ({ state }) => ({
         make: () =>
           createCorrelateStage({
@@ -276,7 +276,7 @@ export class Pipeline {
     const { emit } = telemetry;
     return {
       name: "notify",
-      topics: ["lineage", "alerts"],
+      topic: "alerts",
       open: ({ state }) => ({
         make: () => {
           const lineage = lineageIn(state, config);
@@ -294,7 +294,7 @@ export class Pipeline {
     const { sinks, clock, telemetry } = this.#settings;
     return {
       name: "deliver",
-      topics: ["pages"],
+      topic: "pages",
       open: ({ state, change }) => {
         const chain = createDelivery({
           ...{ sinks, state, clock, telemetry },
@@ -320,7 +320,7 @@ export class Pipeline {
     // The embedded store is each process's own, so each has every document.
     return {
       name: "store",
-      topics: ["documents"],
+      topic: "documents",
       whole: true,
       open: () => ({ make: () => createStoreStage(store) }),
     };

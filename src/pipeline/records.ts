@@ -51,8 +51,7 @@ export interface Watermark {
 interface TopicValues {
   builds: BuildFact;
   matches: RoutedMatch | Watermark;
-  lineage: LineageFact;
-  alerts: Match;
+  alerts: Match | LineageFact;
   pages: Notice;
   documents: StoreDocument;
   "dead-letters": DeadLetter | ClosedLetter;
@@ -92,12 +91,17 @@ export function watermarkRecords(
   });
 }
 
+export function isLineage(value: Match | LineageFact | Problem): value is LineageFact {
+  return "thing" in value;
+}
+
 export function isWatermark(value: RoutedMatch | Watermark | Problem): value is Watermark {
   return "source" in value;
 }
 
+/** On the topic of alerts: an alert must not overtake the lineage that it hangs on. */
 export function lineageRecord(fact: LineageFact): NewRecord {
-  return record("lineage", fact.thing, fact);
+  return record("alerts", fact.thing, fact);
 }
 
 export function alertRecord(match: Match): NewRecord {

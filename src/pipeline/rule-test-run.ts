@@ -15,7 +15,14 @@ import type { Event } from "../event/event.ts";
 import { emptyState } from "../state/memory.ts";
 import { silentTelemetry } from "../telemetry.ts";
 import { createDetectStage } from "./detect-stage.ts";
-import { eventRecord, isClosing, isWatermark, readRecord, watermarkRecords } from "./records.ts";
+import {
+  eventRecord,
+  isClosing,
+  isLineage,
+  isWatermark,
+  readRecord,
+  watermarkRecords,
+} from "./records.ts";
 import { bodyOf, type Input, offsetMs, type TestContext } from "./rule-test-file.ts";
 import { createCorrelateStage } from "./stages.ts";
 
@@ -157,7 +164,8 @@ class Stages {
         queue.push(...(await this.#correlate.apply([busRecord])));
       } else if (record.topic === "alerts") {
         const match = readRecord("alerts", busRecord);
-        if (!isProblem(match) && !this.#alerts.has(match.id)) this.#alerts.set(match.id, match);
+        if (isProblem(match) || isLineage(match) || this.#alerts.has(match.id)) continue;
+        this.#alerts.set(match.id, match);
       } else if (record.topic === "dead-letters") {
         const letter = readRecord("dead-letters", busRecord);
         if (isProblem(letter)) this.letters.push(problemLine(letter));

@@ -1,6 +1,6 @@
 /** @module StageRunner: one stage in one process, a task for each partition that comes to it. */
 
-import type { Bus, Consumer, Topic } from "../bus/bus.ts";
+import type { Bus, Consumer } from "../bus/bus.ts";
 import type { Clock } from "../clock.ts";
 import type { StateStore } from "../state/state.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -20,8 +20,6 @@ const batchMax = 500;
 export class StageRunner {
   readonly #settings: StageRunnerSettings;
   readonly #tasks = new Map<number, Task>();
-  /** Tasks that are being opened: `assigned` comes for each topic of a partition. */
-  readonly #opening = new Map<number, Promise<Task>>();
   #consumer: Consumer | undefined;
 
   constructor(settings: StageRunnerSettings) {
@@ -39,9 +37,9 @@ export class StageRunner {
   async start(): Promise<void> {
     const { bus, definition } = this.#settings;
     this.#consumer = await bus.consume(
-      { group: this.name, topics: definition.topics, whole: this.whole, batchMax },
+      { group: this.name, topics: [definition.topic], whole: this.whole, batchMax },
       {
-        assigned: async (topic, partition) => (await this.#taskOf(partition)).position(topic),
+        assigned: async (_topic, partition) => (await this.#taskOf(partition)).position,
         revoked: (_topic, partition) => this.#revoked(partition),
         batch: async (_topic, partition, records) => {
           await (await this.#taskOf(partition)).batch(records);
@@ -81,32 +79,20 @@ export class StageRunner {
     this.#tasks.clear();
   }
 
-  #behind(partition: number, only?: Topic): number | undefined {
+  #behind(partition: number): number | undefined {
     const consumer = this.#consumer;
     // A consumer knows of nothing that waits before it was told where to begin.
     if (consumer === undefined || !this.#tasks.has(partition)) return undefined;
-    const topics = only === undefined ? this.#settings.definition.topics : [only];
-    return topics.reduce((sum, topic) => sum + consumer.behind(topic, partition), 0);
+    return consumer.behind(this.#settings.definition.topic, partition);
   }
 
   async #taskOf(partition: number): Promise<Task> {
     const open = this.#tasks.get(partition);
     if (open !== undefined) return open;
-    const known = this.#opening.get(partition);
-    if (known !== undefined) return known;
-    const opening = Task.open({
-      ...this.#settings,
-      partition,
-      behind: (topic) => this.#behind(partition, topic),
-    });
-    this.#opening.set(partition, opening);
-    try {
-      const task = await opening;
-      this.#tasks.set(partition, task);
-      return task;
-    } finally {
-      this.#opening.delete(partition);
-    }
+    const behind = () => this.#behind(partition);
+    const task = await Task.open({ ...this.#settings, partition, behind });
+    this.#tasks.set(partition, task);
+    return task;
   }
 
   /** Nobody else takes on a partition of one that reads all: its task stays as it is. */

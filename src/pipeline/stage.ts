@@ -52,8 +52,8 @@ export interface OpenStage {
 export interface StageDefinition {
   /** Also the name of its consumer group and of its states. */
   readonly name: string;
-  /** Partition p of each of them comes to the same task; all have equally many. */
-  readonly topics: readonly Topic[];
+  /** Each of its partitions comes to a task. */
+  readonly topic: Topic;
   /** True when every process has all partitions of its own, and keeps their state to itself. */
   readonly whole?: boolean;
   /**

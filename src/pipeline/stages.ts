@@ -16,6 +16,7 @@ import { evictionTeller } from "./evictions.ts";
 import {
   alertRecord,
   documentRecord,
+  isLineage,
   isWatermark,
   noticeRecord,
   readRecord,
@@ -81,10 +82,9 @@ export function createNotifyStage({ emit, alerts, lineage }: NotifyParts): Stage
     apply: (records) => {
       const out = records.flatMap((record) => {
         const now = record.appendedAt;
-        const value =
-          record.topic === "lineage" ? readRecord("lineage", record) : readRecord("alerts", record);
+        const value = readRecord("alerts", record);
         if (isProblem(value)) return [setAsideRecord(record, value)];
-        if ("rule" in value) return changed(alerts.apply(value, now));
+        if (!isLineage(value)) return changed(alerts.apply(value, now));
         // The run itself too: its use of a token taints nothing, and may be what an alert waits
         // for.
         const runs = [...lineage.apply(value), runKey(value.run)];

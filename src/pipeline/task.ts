@@ -3,12 +3,11 @@
  * with the positions, and tells the bus after that.
  */
 
-import type { Bus, BusRecord, NewRecord, Offset, Topic } from "../bus/bus.ts";
+import type { Bus, BusRecord, NewRecord, Offset } from "../bus/bus.ts";
 import type { Clock, EpochMs } from "../clock.ts";
 import { ServiceError, shown, UnavailableError } from "../error.ts";
 import type { State, StateStore } from "../state/state.ts";
 import type { Telemetry } from "../telemetry.ts";
-import { earlierMax, earlierRecords, inOrder } from "./earlier.ts";
 import { Outgoing } from "./outgoing.ts";
 import { recordPlace, setAsideRecord } from "./records.ts";
 import type { OpenStage, Stage, StageDefinition } from "./stage.ts";
@@ -25,7 +24,7 @@ export interface TaskSettings {
    * Records of this partition, of one topic or of all, that are known to wait on the bus; undefined
    * before that is told.
    */
-  readonly behind: (topic?: Topic) => number | undefined;
+  readonly behind: () => number | undefined;
 }
 
 /**
@@ -91,8 +90,10 @@ export class Task {
     }
   }
 
-  position(topic: Topic): Offset {
-    return this.#state.position(topic, this.#settings.partition);
+  /** Of the next record to apply. */
+  get position(): Offset {
+    const { definition, partition } = this.#settings;
+    return this.#state.position(definition.topic, partition);
   }
 
   /** Decisions not yet on the bus. */
@@ -181,28 +182,11 @@ export class Task {
   }
 
   async #batch(records: readonly BusRecord[]): Promise<void> {
-    const { bus, definition, partition, behind } = this.#settings;
-    const { topics } = definition;
+    const { telemetry, definition } = this.#settings;
     this.#checkOpen();
     await this.#outgoing.flush();
-    const fresh = records.filter(
-      ({ topic, offset }) => offset >= this.#state.position(topic, partition),
-    );
-    const last = fresh.at(-1);
-    if (last === undefined) return;
-    // The bus hands over one topic at a time; what came to another one before that goes first.
-    for (let rest = fresh; rest.length > 0; ) {
-      const position = (topic: Topic) => this.position(topic);
-      const earlier = await earlierRecords({ bus, topics, partition, position, behind }, last);
-      const until = earlier.length < earlierMax ? undefined : earlier.at(-1)?.appendedAt;
-      const now = rest.filter(({ appendedAt }) => appendedAt < (until ?? Number.POSITIVE_INFINITY));
-      rest = rest.slice(now.length);
-      await this.#fresh(inOrder([...earlier, ...now], topics));
-    }
-  }
-
-  async #fresh(fresh: readonly BusRecord[]): Promise<void> {
-    const { telemetry, definition } = this.#settings;
+    const fresh = records.filter(({ offset }) => offset >= this.position);
+    if (fresh.length === 0) return;
     const before = this.#time.now;
     try {
       await this.#save(fresh, await this.#applied(fresh));

@@ -39,10 +39,10 @@ describe("kafka partitions of a group", () => {
   });
 
   it("stay with who had them, as far as members get equally many", () => {
-    const topics = ["builds", "lineage"];
+    const topics = ["builds", "alerts"];
     const counts = new Map([
       ["builds", 8],
-      ["lineage", 1],
+      ["alerts", 1],
     ]);
     const give = (held: Record<string, number[] | undefined>, at = () => 1) => {
       const members = Object.entries(held).map(([memberId, partitions]) => {
@@ -75,10 +75,10 @@ describe("kafka partitions of a group", () => {
         fc.integer({ min: 1, max: 40 }),
         fc.array(fc.constantFrom("a", "b", "c", "d", "e", "f"), { maxLength: 12 }),
         (count, changes) => {
-          const topics = ["builds", "lineage"];
+          const topics = ["builds", "alerts"];
           const counts = new Map([
             ["builds", count],
-            ["lineage", 1],
+            ["alerts", 1],
           ]);
           let owners = new Map<string, readonly number[]>([["z", []]]);
           for (const [at, id] of changes.entries()) {
@@ -96,7 +96,7 @@ describe("kafka partitions of a group", () => {
             const sizes = [...owners.values()].map(({ length }) => length);
             expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
             for (const [of, share] of shared) {
-              expect(share.has("lineage")).toBe(owners.get(of)?.includes(0));
+              expect(share.has("alerts")).toBe(owners.get(of)?.includes(0));
             }
             const moved = [...ids].flatMap((of) => {
               return (owners.get(of) ?? []).filter((p) => before.get(of)?.includes(p) !== true);

@@ -262,7 +262,7 @@ export function busContract(name: string, subject: BusSubject): void {
 
     check("keeps topics about the whole company in one partition", async () => {
       const bus = await open();
-      const undivided = ["builds", "lineage", "alerts", "pages", "dead-letters"] as const;
+      const undivided = ["builds", "alerts", "pages", "dead-letters"] as const;
       for (const topic of undivided) {
         expect(bus.partitions(topic)).toBe(1);
         await bus.append(keys.map((key) => record(key, "v", topic)));
@@ -273,10 +273,10 @@ export function busContract(name: string, subject: BusSubject): void {
         expect(bus.partitions(topic)).toBe(3);
       }
       const seen = new Watcher();
-      const consumer = await bus.consume({ group: "g", topics: ["alerts", "lineage"] }, seen);
+      const consumer = await bus.consume({ group: "g", topics: ["alerts", "pages"] }, seen);
       await consumer.drained();
       expect(seen.records.length).toBe(2 * keys.length);
-      for (const topic of ["alerts", "lineage"]) {
+      for (const topic of ["alerts", "pages"]) {
         const own = seen.records.filter((record) => record.topic === topic);
         expect(own.map(({ key }) => key)).toEqual(keys);
       }
@@ -377,7 +377,7 @@ export function busContract(name: string, subject: BusSubject): void {
       "gives a partition number of all topics to one member, and members equally many",
       async () => {
         const bus = await open({ partitions: 4 });
-        const topics: readonly Topic[] = ["events", "matches", "lineage", "alerts"];
+        const topics: readonly Topic[] = ["events", "matches", "pages", "alerts"];
         const positions = new Map<string, Offset>();
         const [one, two] = [new Watcher(positions), new Watcher(positions)];
         const first = await bus.consume({ group: "stage", topics }, one);

@@ -8,7 +8,7 @@ import { KafkaClient } from "../../src/bus/kafka-client.ts";
 const stages: ReadonlyMap<string, readonly Topic[]> = new Map([
   ["detect", ["events"]],
   ["correlate", ["matches"]],
-  ["notify", ["lineage", "alerts"]],
+  ["notify", ["alerts"]],
   ["deliver", ["pages"]],
 ]);
 

@@ -139,7 +139,7 @@ function runnerOf({ bus, clock, states, make }: Parts): StageRunner {
   return new StageRunner({
     definition: {
       name: "detect",
-      topics: ["events"],
+      topic: "events",
       open: (parts) => ({ make: () => make(parts.state, parts) }),
     },
     ...{ bus, states, clock, telemetry },

@@ -177,7 +177,7 @@ describe("the detect stage", () => {
 
   const webhook = eventRecord(eventOf("hook:1", { feed: "github-webhook" }), "build-07");
 
-  const led = ["lineage cache:falco:1", "alerts rule-1", "matches seq\u0000mat falco:1"];
+  const led = ["alerts cache:falco:1", "alerts rule-1", "matches seq\u0000mat falco:1"];
 
   it("looks at all that waits once, before anything else", () => {
     const table = parkingTable();
@@ -198,7 +198,7 @@ describe("the detect stage", () => {
     expect(await applied(stage, [webhook])).toEqual([
       `builds ${factKey(fact)}`,
       ...led,
-      ...["lineage cache:hook:1", "alerts rule-1", "matches seq\u0000mat hook:1"],
+      ...["alerts cache:hook:1", "alerts rule-1", "matches seq\u0000mat hook:1"],
     ]);
     expect(stage.nextTick?.()).toBe(62_000);
     expect(table.said).toEqual(["recheck", "join falco:1", "learn acme/api#1/1", "join hook:1"]);
@@ -225,11 +225,7 @@ describe("the detect stage", () => {
     stage.tick?.(0);
     await applied(stage, [eventRecord(eventOf("falco:1"), "build-07")]);
     expect(stage.tick?.(14_999)).toEqual([]);
-    expect(stage.tick?.(15_000).map(({ topic }) => topic)).toEqual([
-      "lineage",
-      "alerts",
-      "matches",
-    ]);
+    expect(stage.tick?.(15_000).map(({ topic }) => topic)).toEqual(["alerts", "alerts", "matches"]);
   });
 
   it("tells how far time has come, to every partition of the matches, once", async () => {
@@ -379,7 +375,7 @@ describe("the notify stage", () => {
   it("sets aside what it cannot read, of either topic", async () => {
     const said: string[] = [];
     const stage = notifyStage(said);
-    const records = [broken("lineage"), broken("alerts"), alertRecord(matchOf("mat_1"))];
+    const records = [broken("alerts"), broken("alerts"), alertRecord(matchOf("mat_1"))];
     expect((await applied(stage, records)).slice(0, 3)).toEqual([letter, letter, "pages inc_1"]);
     expect(said).toEqual(["apply mat_1"]);
   });

@@ -68,7 +68,7 @@ function rigOf(parts: Parts = {}): Rig {
       appended.push(...records.map(({ topic, value }) => `${topic}: ${text(value)}`));
     },
   };
-  const definition = { name: owner.stage, topics: ["events"], open } as const;
+  const definition = { name: owner.stage, topic: "events", open } as const;
   const settings = { definition, partition: 0, bus, states, clock, behind };
   const telemetry = silentTelemetry();
   return { clock, states, appended, open: () => Task.open({ ...settings, telemetry }) };
@@ -119,7 +119,7 @@ describe("a state that is taken", () => {
     await expect(task.change(() => [])).rejects.toThrow("opened elsewhere");
     clock.advance(1);
     await turns();
-    expect(task.position("events")).toBe(2);
+    expect(task.position).toBe(2);
     await task.batch([b, c]);
     await task.stop();
     expect(await saved(states)).toEqual({ a: 1, b: 1, c: 1 });

@@ -157,7 +157,7 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
 export const stageTopics = [
   ["detect", ["events"]],
   ["correlate", ["matches"]],
-  ["notify", ["lineage", "alerts"]],
+  ["notify", ["alerts"]],
   ["deliver", ["pages"]],
   ["store", ["documents"]],
 ] as const;

@@ -6,7 +6,7 @@ const firsts = Array.from({ length: seeds / seedsPerTest }, (_, index) => {
   return firstSeed + index * seedsPerTest;
 });
 
-const topics = ["events", "builds", "matches", "lineage", "alerts", "pages", "documents"];
+const topics = ["events", "builds", "matches", "alerts", "pages", "documents"];
 const stages = ["detect", "correlate", "notify", "deliver", "store"];
 const steps = [
   ...topics.map((topic) => `append ${topic}`),
