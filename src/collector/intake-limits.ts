@@ -17,6 +17,9 @@ interface Held {
   working: boolean;
 }
 
+/** The same body may be taken a little later: when there is room, when brokers are back. */
+const waits: ReadonlySet<string> = new Set(["intake-full", "bus-unavailable"]);
+
 /**
  * Bounds the bytes of all bodies being read or worked on: past it, senders are asked to come again.
  *
@@ -66,9 +69,7 @@ export class IntakeLimiter {
     try {
       return await act();
     } catch (error) {
-      if (error instanceof ServiceError && error.problem.code === "intake-full") {
-        return unavailable(reply);
-      }
+      if (error instanceof ServiceError && waits.has(error.problem.code)) return unavailable(reply);
       throw error;
     } finally {
       held.working = false;

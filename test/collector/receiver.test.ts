@@ -131,23 +131,24 @@ describe("doors", () => {
     expect(order).toEqual(["appended", "answered"]);
   });
 
-  it("answers 503 with Retry-After while the intake is full, and takes the same body later", async () => {
-    const problem = {
-      code: "intake-full",
-      place: "bus.db",
-      expected: "room",
-      found: "none",
-    } as const;
-    let full = true;
-    const { post, taken } = await open({}, async () => {
-      if (full) throw new ServiceError(problem);
-    });
-    const refused = await post("/v1/falco", alert);
-    expect([refused.statusCode, refused.headers["retry-after"]]).toEqual([503, "2"]);
-    full = false;
-    expect((await post("/v1/falco", alert)).statusCode).toBe(200);
-    expect(taken).toHaveLength(1);
-  });
+  it.each([
+    ["the intake is full", "intake-full"],
+    ["brokers are away", "bus-unavailable"],
+  ] as const)(
+    "answers 503 with Retry-After while %s, and takes the same body later",
+    async (_, code) => {
+      const problem = { code, place: "bus", expected: "room", found: "none" };
+      let full = true;
+      const { post, taken } = await open({}, async () => {
+        if (full) throw new ServiceError(problem);
+      });
+      const refused = await post("/v1/falco", alert);
+      expect([refused.statusCode, refused.headers["retry-after"]]).toEqual([503, "2"]);
+      full = false;
+      expect((await post("/v1/falco", alert)).statusCode).toBe(200);
+      expect(taken).toHaveLength(1);
+    },
+  );
 
   it("answers 503 when the bodies in work exceed their bound", async () => {
     let release = () => undefined as undefined;

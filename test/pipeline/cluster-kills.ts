@@ -73,6 +73,7 @@ export async function strike(settings: StrikeSettings, trace: Strike[]): Promise
   const next = seeded(settings.seed);
   const supervisor = new Supervisor();
   const begun = Date.now();
+  let brokerBack: Promise<void> = Promise.resolve();
   for (const target of targets(cluster, kills, next)) {
     await pause(least + next(most - least));
     const at = (Date.now() - begun) / 1_000;
@@ -85,10 +86,13 @@ export async function strike(settings: StrikeSettings, trace: Strike[]): Promise
       await supervisor.kill(target, ready);
       continue;
     }
+    // The others are struck on while the broker is away: what they hold then is only theirs.
+    await brokerBack;
     await kafka.kill();
-    await kafka.start();
-    ready();
+    brokerBack = kafka.start().then(ready);
+    brokerBack.catch(() => undefined);
   }
+  await brokerBack;
   await supervisor.settled();
 }
 
