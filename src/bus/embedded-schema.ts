@@ -26,9 +26,8 @@ const checkBytesMaxDefault = 1024 ** 3;
 const pageBytes = 16 * 1024;
 const checkpointBytes = 8 * 1024 * 1024;
 const formatId = 0x70777362; // "pwsb"
-const formatVersion = 2;
-/** Before retention: without the bytes of each partition. */
-const formatVersionOld = 1;
+/** 1 and 2 had partitions that nobody reads any more. */
+const formatVersion = 3;
 
 /** The bytes of a record as it is framed, in SQL. */
 export const sizeOfRecord: string = `length(key) + length(value) + ${headerBytes}`;
@@ -84,13 +83,15 @@ function layOut(db: DatabaseSync, settings: BusFileSettings): number {
   const id = pragma(db, "application_id");
   const version = pragma(db, "user_version");
   const fresh = db.prepare("SELECT 1 FROM sqlite_schema").get() === undefined;
-  const isOld = version === formatVersionOld;
-  if (!fresh && (id !== formatId || (version !== formatVersion && !isOld))) {
-    const expected = `a bus file of format ${formatVersionOld} or ${formatVersion}`;
+  if (!fresh && (id !== formatId || version !== formatVersion)) {
+    const isOlder = id === formatId && Number(version) < formatVersion;
+    // Read as it is, it would leave records behind without a word.
+    const hint = isOlder ? ": drain it with the version that made it, or begin a new dataDir" : "";
+    const expected = `a bus file of format ${formatVersion}${hint}`;
     throw corrupt(path, expected, `application ${id}, format ${version}`);
   }
   // A service must come up again on a full disk: what is whole is opened without a write.
-  if (!fresh && !isOld && isWhole(db)) return countOf(db, settings);
+  if (!fresh && isWhole(db)) return countOf(db, settings);
   db.exec("BEGIN IMMEDIATE");
   db.exec(`PRAGMA application_id = ${formatId}`);
   db.exec(`PRAGMA user_version = ${formatVersion}`);
@@ -99,7 +100,6 @@ function layOut(db: DatabaseSync, settings: BusFileSettings): number {
         first INTEGER NOT NULL, next INTEGER NOT NULL, bytes INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (topic, partition)) WITHOUT ROWID`,
   );
-  if (!fresh && isOld) addBytes(db);
   const count = countOf(db, settings);
   const add = db.prepare("INSERT OR IGNORE INTO streams VALUES (?, ?, 0, 0, 0)");
   for (const topic of topics) {
@@ -138,17 +138,6 @@ function countOf(db: DatabaseSync, { path, partitions }: BusFileSettings): numbe
     throw new ServiceError({ code: "config-invalid", place: path, expected, found });
   }
   return Number(count);
-}
-
-/** From the older format: counts what each partition holds. Part of the opening's transaction. */
-function addBytes(db: DatabaseSync): void {
-  db.exec("ALTER TABLE streams ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0");
-  const save = db.prepare("UPDATE streams SET bytes = ? WHERE topic = ? AND partition = ?");
-  for (const row of db.prepare("SELECT topic, partition FROM streams").all()) {
-    const [topic, partition] = [String(row["topic"]), Number(row["partition"])];
-    const sum = `SELECT coalesce(sum(${sizeOfRecord}), 0) AS bytes FROM "${topic}/${partition}"`;
-    save.run(Number(db.prepare(sum).get()?.["bytes"]), topic, partition);
-  }
 }
 
 function pragma(db: DatabaseSync, name: string): unknown {

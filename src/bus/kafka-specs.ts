@@ -13,6 +13,8 @@ const batchBytesNeeded = recordBytesMax + 1024 * 1024;
 export interface TopicConfig {
   readonly name: string;
   readonly value: string;
+  /** What else it may be. */
+  readonly or?: readonly string[];
   /** A number that may be larger. */
   readonly least?: true;
   /** Otherwise records are lost, refused or forgotten: no service starts on such a topic. */
@@ -99,6 +101,12 @@ function retentionDefault(topic: Topic): number {
 /** What brokers refuse by default: a stamp that is an hour ahead. Ours may be; see below. */
 const anyTime = "9223372036854775807";
 
+/** The client reads plain records and gzip; on other codecs its consumers would fail for ever. */
+const compression: TopicConfig = {
+  ...{ name: "compression.type", value: "producer", or: ["gzip", "uncompressed"] },
+  needed: true,
+};
+
 /** Facts of one key are equal, so of many tellings the last is enough. All else has no newest. */
 const compacted: ReadonlySet<Topic> = new Set(["builds"]);
 
@@ -106,6 +114,7 @@ function journeyConfigs(topic: Topic, retentionMs: number): readonly TopicConfig
   const policy = compacted.has(topic) ? "compact,delete" : "delete";
   return [
     { name: "cleanup.policy", value: policy, needed: true },
+    compression,
     { name: "retention.ms", value: String(retentionMs) },
     { name: "max.message.bytes", value: String(batchBytesNeeded), least: true, needed: true },
     // appendedAt is our clock's; one that runs ahead must not stop the intake.
@@ -127,6 +136,7 @@ function segmentMs(retentionMs: number): number {
  */
 const stateConfigs: readonly TopicConfig[] = [
   { name: "cleanup.policy", value: "compact", needed: true },
+  compression,
   { name: "max.message.bytes", value: String(stateBatchBytesMax), least: true, needed: true },
   // So that the lag below follows the brokers' clock, not ours.
   { name: "message.timestamp.type", value: "LogAppendTime" },

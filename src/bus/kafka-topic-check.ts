@@ -112,7 +112,8 @@ function faultsOf(state: Omit<TopicState, "faults">, leaderless: number): readon
   return faults;
 }
 
-function keeps({ value, least }: TopicConfig, found: string): boolean {
+function keeps({ value, least, or }: TopicConfig, found: string): boolean {
+  if (or?.includes(found) === true) return true;
   if (least === true) return Number(found) >= Number(value);
   const items = (text: string) => text.split(",").toSorted().join();
   return items(found) === items(value);

@@ -42,16 +42,17 @@ export const BusConfig = Type.Object(
       {
         events: keep(7, 20),
         builds: keep(7, 2),
-        matches: keep(3, 2),
-        alerts: keep(3, 2),
-        pages: keep(3, 2),
-        documents: keep(3, 2),
+        matches: keep(7, 2),
+        alerts: keep(7, 2),
+        pages: keep(14, 2),
+        documents: keep(14, 2),
         deadLetters: keep(30, 2),
       },
       {
         additionalProperties: false,
         default: {},
-        description: "How long records stay in bus.db after every stage has handled them.",
+        description:
+          "How long records stay: in bus.db once every stage has handled them, on Kafka by age alone.",
       },
     ),
     kafka: KafkaConfig,

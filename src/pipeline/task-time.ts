@@ -26,6 +26,21 @@ export class TaskTime {
     return this.#now;
   }
 
+  /**
+   * The records, none of which arrived before one that was handled, nor later than now: stamps are
+   * those of whoever took an event in, and a clock that runs ahead must not take all others with
+   * it.
+   */
+  stamped(records: readonly BusRecord[]): readonly BusRecord[] {
+    const latest = Math.max(this.#settings.clock.now(), this.#now ?? 0);
+    let earliest = this.#now ?? 0;
+    return records.map((record) => {
+      const appendedAt = Math.max(earliest, Math.min(record.appendedAt, latest));
+      earliest = appendedAt;
+      return appendedAt === record.appendedAt ? record : { ...record, appendedAt };
+    });
+  }
+
   /** The records have come; answers the time since then. */
   arrived(records: readonly BusRecord[]): EpochMs {
     let now = this.#now ?? 0;

@@ -185,7 +185,7 @@ export class Task {
     const { telemetry, definition } = this.#settings;
     this.#checkOpen();
     await this.#outgoing.flush();
-    const fresh = records.filter(({ offset }) => offset >= this.position);
+    const fresh = this.#time.stamped(records.filter(({ offset }) => offset >= this.position));
     if (fresh.length === 0) return;
     const before = this.#time.now;
     try {

@@ -89,6 +89,7 @@ class EmbeddedState implements StateStore {
     db.exec("PRAGMA cell_size_check = ON");
     const found = db.prepare("PRAGMA quick_check(1)").get()?.["quick_check"];
     if (found !== "ok") throw this.#corrupt(this.#path, "a sound database", String(found));
+    this.#refuseOlder();
     db.exec(
       `CREATE TABLE IF NOT EXISTS state_entries (stage TEXT NOT NULL,
         partition INTEGER NOT NULL, "table" TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
@@ -99,6 +100,17 @@ class EmbeddedState implements StateStore {
         partition INTEGER NOT NULL, topic TEXT NOT NULL, topic_partition INTEGER NOT NULL,
         next INTEGER NOT NULL,
         PRIMARY KEY (stage, partition, topic, topic_partition)) WITHOUT ROWID`,
+    );
+  }
+
+  /** Before states belonged to partitions; what it holds cannot be told apart by them. */
+  #refuseOlder(): void {
+    const columns = this.#db.prepare("SELECT name FROM pragma_table_info('state_entries')").all();
+    if (columns.length === 0 || columns.some(({ name }) => name === "partition")) return;
+    throw this.#corrupt(
+      this.#path,
+      "states by partition: drain it with the version that made it, or begin a new dataDir",
+      "states by stage",
     );
   }
 

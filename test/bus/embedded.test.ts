@@ -170,6 +170,12 @@ describe("embedded bus", () => {
     expect(await codeOf(openEmbeddedBus({ path, clock }))).toBe("bus-corrupt");
   });
 
+  it.each([1, 2])("refuses a file of format %i, and says what to do", async (version) => {
+    await (await openEmbeddedBus({ path, clock, partitions: 1 })).close();
+    tamper(`PRAGMA user_version = ${version}`);
+    await expect(openEmbeddedBus({ path, clock })).rejects.toThrow("begin a new dataDir");
+  });
+
   it("refuses a file that is no database", async () => {
     await writeFile(path, "not a database, and long enough to have a header of its own".repeat(9));
     expect(await codeOf(openEmbeddedBus({ path, clock }))).toBe("bus-corrupt");

@@ -358,19 +358,6 @@ describe("after retention", () => {
     expect(seen.texts).toEqual(["k=3"]);
     expect(troubles.map((trouble) => trouble.lost)).toEqual(lost === undefined ? [] : [lost]);
   });
-
-  it("a file of the format before it is taken over with its bytes counted", async () => {
-    const first = await open(new Map());
-    await first.append([record("k", "0"), record("kk", "11")]);
-    await first.close();
-    const db = new DatabaseSync(path);
-    db.exec("ALTER TABLE streams DROP COLUMN bytes; PRAGMA user_version = 1");
-    db.close();
-    const bus = await open(new Map());
-    expect((await handled(bus)).records).toHaveLength(2);
-    await bus.close();
-    expect(storedBytes()).toEqual({ told: 2 * headerBytes + 6, counted: 2 * headerBytes + 6 });
-  });
 });
 
 describe("a full file", () => {
@@ -436,8 +423,8 @@ describe("settings", () => {
     const { bus } = readConfig({ environment: {} });
     const kept = [...retentionOf(bus)].map(([topic, keep]) => [topic, keep.maxAgeMs / hourMs]);
     expect(Object.fromEntries(kept)).toEqual({
-      ...{ events: 168, builds: 720, matches: 72, lineage: 72, alerts: 72, pages: 72 },
-      ...{ documents: 72, "dead-letters": 720 },
+      ...{ events: 168, builds: 168, matches: 168, alerts: 168, pages: 336 },
+      ...{ documents: 336, "dead-letters": 720 },
     });
     expect(retentionOf(bus).get("events")?.maxBytes).toBe(20_000_000_000);
   });

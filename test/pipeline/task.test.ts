@@ -445,7 +445,7 @@ describe("the time of a task", () => {
           if (failing && log.includes("c came")) throw new UnavailableError("not now");
         }),
     });
-    const rig = rigOf({ open, behind: () => 3 });
+    const rig = rigOf({ open, behind: () => 3, clock: new VirtualClock(20_000) });
     const task = await rig.open();
     const arrivals = ["a+5000", "b", "c"].map((value, index) => {
       return recordOf(value, index, 1_000 + index * 4_500);

@@ -67,6 +67,11 @@ describe("embedded state", () => {
     await store.close();
   });
 
+  it("refuses a file from before states belonged to partitions, and says what to do", () => {
+    tamper('CREATE TABLE state_entries (stage TEXT, "table" TEXT, key TEXT, value TEXT)');
+    expect(() => openEmbeddedState({ path })).toThrow("begin a new dataDir");
+  });
+
   it("names the place of what is corrupt", async () => {
     await filled();
     tamper("UPDATE state_entries SET value = 'nonsense'");
