@@ -129,7 +129,8 @@ async function heard<K extends GeneratorWord["kind"]>(
     generator.on("message", (word) => {
       if ((word as GeneratorWord).kind === kind) resolve(word as GeneratorWord & { kind: K });
     });
-    generator.once("exit", (code) => reject(new Error(`the generator ended with ${code}`)));
+    // Not its exit, which may overtake its last word.
+    generator.once("disconnect", () => reject(new Error("the generator ended before it said so")));
   });
 }
 
