@@ -105,3 +105,15 @@ export class UnavailableError extends Error {
     this.name = "UnavailableError";
   }
 }
+
+const passingCodes: ReadonlySet<ProblemCode> = new Set([
+  "bus-unavailable",
+  "state-unavailable",
+  "intake-full",
+]);
+
+/** Of what the service stands on, and nothing that is wrong with a record or with us. */
+export function isPassing(error: unknown): boolean {
+  if (error instanceof UnavailableError) return true;
+  return error instanceof ServiceError && passingCodes.has(error.problem.code);
+}

@@ -7,7 +7,7 @@
  * record go.
  */
 
-import type { Bus, BusRecord, NewRecord } from "../bus/bus.ts";
+import type { Bus, BusRecord, NewRecord, Offset } from "../bus/bus.ts";
 import type { Clock, EpochMs } from "../clock.ts";
 import type { Collector } from "../collector/collector.ts";
 import type { PlaceKey } from "../enrichment/enrichment.ts";
@@ -17,6 +17,7 @@ import type { Feed } from "../event/event.ts";
 import type { StateStore, StateTable } from "../state/state.ts";
 import type { Emit, Telemetry } from "../telemetry.ts";
 import {
+  type ClosedLetter,
   closingRecord,
   type DeadLetter,
   deadLetterRecord,
@@ -127,7 +128,7 @@ function createDeadLettersStage(
   return {
     apply: async (records) => {
       for (const record of records) {
-        const read = readRecord("dead-letters", record);
+        const read = readLetter(record);
         if (isClosing(read)) {
           table.delete(read.closes);
           continue;
@@ -135,11 +136,29 @@ function createDeadLettersStage(
         const letter = openLetter(record, read);
         table.put(letter.id, letter);
       }
-      const { kept, gone } = await sorted(bus, table);
+      // Only tidies up: brokers that do not tell now, tell with a later letter.
+      const firsts = await firstsOf(bus).catch(() => []);
+      const { kept, gone } = sorted(table, firsts);
       letGo(gone, "retention");
       letGo(kept.slice(lettersMax), "bound");
       return [];
     },
+  };
+}
+
+/** Of a letter, even one that nobody wrote as such, there is always something to show. */
+function readLetter(record: BusRecord): DeadLetter | ClosedLetter | Problem {
+  const read: unknown = readRecord("dead-letters", record);
+  if (typeof read === "object" && read !== null) {
+    if ("closes" in read || "problem" in read || "code" in read) {
+      return read as DeadLetter | ClosedLetter | Problem;
+    }
+  }
+  return {
+    code: "stored-record-invalid",
+    place: recordPlace(record),
+    expected: "a dead letter",
+    found: shown(read),
   };
 }
 
@@ -167,15 +186,19 @@ function placeOf(id: string): { partition: number; offset: number } | undefined 
   return { partition: Number(partition), offset: Number(offset) };
 }
 
-/** Latest first; apart from them those whose record retention has let go. */
-async function sorted(
-  bus: Bus,
-  table: Pick<StateTable<OpenLetter>, "entries"> | ReadonlyMap<string, OpenLetter>,
-): Promise<{ readonly kept: OpenLetter[]; readonly gone: OpenLetter[] }> {
+/** Of the oldest letter kept, by partition. */
+async function firstsOf(bus: Bus): Promise<readonly Offset[]> {
   const count = bus.partitions("dead-letters");
-  const firsts = await Promise.all(
+  return Promise.all(
     Array.from({ length: count }, (_, partition) => bus.first("dead-letters", partition)),
   );
+}
+
+/** Latest first; apart from them those whose record retention has let go. */
+function sorted(
+  table: Pick<StateTable<OpenLetter>, "entries"> | ReadonlyMap<string, OpenLetter>,
+  firsts: readonly Offset[],
+): { readonly kept: OpenLetter[]; readonly gone: OpenLetter[] } {
   const { kept = [], gone = [] } = Object.groupBy(
     [...table.entries()].map(([, letter]) => letter),
     ({ id }) => {
@@ -209,7 +232,8 @@ class Letters implements DeadLetters {
   async list(query: { readonly limit: number; readonly cursor?: string }): Promise<LetterPage> {
     const { bus } = this.#parts;
     const after = query.cursor === undefined ? undefined : readCursor(query.cursor);
-    const { kept } = await sorted(bus, this.#open());
+    const firsts = await firstsOf(bus);
+    const { kept } = sorted(this.#open(), firsts);
     const rest = after === undefined ? kept : kept.filter((one) => latestFirst(after, one) < 0);
     const items = rest.slice(0, query.limit);
     const last = items.at(-1);
@@ -221,7 +245,7 @@ class Letters implements DeadLetters {
     const record = await this.#record(id);
     const open = this.#open().get(id);
     if (record === undefined || open === undefined) return undefined;
-    const letter = readRecord("dead-letters", record);
+    const letter = readLetter(record);
     if (!isProblem(letter) && !isClosing(letter)) return { ...letter, ...open };
     return { ...open, raw: Buffer.from(record.value).toString("utf8") };
   }
@@ -229,7 +253,7 @@ class Letters implements DeadLetters {
   async retry(id: string): Promise<Retried | undefined> {
     const record = await this.#record(id);
     if (record === undefined) return undefined;
-    const letter = readRecord("dead-letters", record);
+    const letter = readLetter(record);
     if (isClosing(letter)) return undefined;
     if (isProblem(letter)) return { kind: "rejected", problems: [letter] };
     const read = await this.#readAgain(letter, record);

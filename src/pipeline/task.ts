@@ -5,11 +5,11 @@
 
 import type { Bus, BusRecord, NewRecord, Offset } from "../bus/bus.ts";
 import type { Clock, EpochMs } from "../clock.ts";
-import { ServiceError, shown, UnavailableError } from "../error.ts";
+import { isPassing, ServiceError, shown, UnavailableError } from "../error.ts";
 import type { State, StateStore } from "../state/state.ts";
 import type { Telemetry } from "../telemetry.ts";
+import { blamed, passingOf } from "./blame.ts";
 import { Outgoing } from "./outgoing.ts";
-import { recordPlace, setAsideRecord } from "./records.ts";
 import type { OpenStage, Stage, StageDefinition } from "./stage.ts";
 import { chunkEnd, TaskTime } from "./task-time.ts";
 
@@ -53,6 +53,10 @@ export class Task {
   #stopping = false;
   #stopped = false;
   #tickFailed = false;
+  /** Ticked since the last batch: another tick finds it at the same time, unless it caught up. */
+  #isStanding = false;
+  /** Its stage could not be made again, and is of no use until it is. */
+  #unmade = false;
   /**
    * Its State was opened by another process, or cannot tell what it saved: until it is opened anew,
    * nothing is applied.
@@ -85,7 +89,7 @@ export class Task {
     } catch (error) {
       // Nothing may be left of it that still hears of news and would take the state from others.
       this.#stopping = true;
-      void this.#open.stop?.();
+      void this.#open.stop?.().catch(() => undefined);
       throw error;
     }
   }
@@ -171,14 +175,15 @@ export class Task {
   #wake(): void {
     if (this.#woken || this.#stopping) return;
     this.#woken = true;
-    void this.#exclusive(async () => {
+    const turn = this.#exclusive(async () => {
       if (this.#woken && !this.#stopped) await this.#tick(this.#time.wall());
-      this.#scheduleTick();
     });
+    void this.#unattended(turn);
   }
 
   #checkOpen(): void {
     if (this.#taken) throw new UnavailableError("the state was opened elsewhere");
+    if (this.#unmade) this.#restore();
   }
 
   async #batch(records: readonly BusRecord[]): Promise<void> {
@@ -186,15 +191,16 @@ export class Task {
     this.#checkOpen();
     await this.#outgoing.flush();
     const fresh = this.#time.stamped(records.filter(({ offset }) => offset >= this.position));
+    this.#isStanding = false;
     if (fresh.length === 0) return;
     const before = this.#time.now;
     try {
       await this.#save(fresh, await this.#applied(fresh));
     } catch (error) {
       telemetry.emit.batchFailed({ stage: definition.name });
-      this.#restore();
       this.#time.back(before);
-      if (error instanceof UnavailableError) throw error;
+      this.#restore();
+      if (isPassing(error)) throw error;
       // One record may be to blame: give each its own batch, and set aside the one that fails
       // alone.
       for (const record of fresh) await this.#applyAlone(record);
@@ -227,20 +233,18 @@ export class Task {
     const now = this.#time.arrived([record]);
     // A timer that fails is not the record's fault.
     if (this.#isDue(now)) await this.#tick(now);
+    let out: readonly NewRecord[] = [];
     try {
-      await this.#save([record], await this.#stage.apply([record]));
+      out = await this.#stage.apply([record]);
+      await this.#save([record], out);
     } catch (error) {
+      const passing = passingOf(error, out);
+      if (passing !== undefined) this.#time.back(before);
       this.#restore();
-      if (error instanceof UnavailableError) {
-        this.#time.back(before);
-        throw error;
-      }
-      const stage = this.#settings.definition.name;
-      this.#settings.telemetry.log.error(
-        { stage, place: recordPlace(record), error: shown(String(error), 300) },
-        "a record could not be applied and went to the dead letters",
-      );
-      await this.#save([record], [this.#deadLetter(record, error)]);
+      if (passing !== undefined) throw passing;
+      const { definition, telemetry } = this.#settings;
+      const letters = blamed(record, error, { stage: definition.name, telemetry });
+      await this.#save([record], letters);
     }
     await this.#outgoing.flush();
   }
@@ -308,18 +312,10 @@ export class Task {
 
   #restore(): void {
     if (this.#settings.definition.keepsFailed === true) return;
+    this.#unmade = true;
     this.#state.rollback();
     this.#stage = this.#open.make();
-  }
-
-  #deadLetter(record: BusRecord, error: unknown): NewRecord {
-    const problem = {
-      code: "stored-record-invalid",
-      place: recordPlace(record),
-      expected: `a record that stage ${this.#settings.definition.name} can apply`,
-      found: shown(String(error), 300),
-    } as const;
-    return setAsideRecord(record, problem);
+    this.#unmade = false;
   }
 
   #isDue(now: EpochMs): boolean {
@@ -333,33 +329,62 @@ export class Task {
 
   async #tick(now: EpochMs | undefined): Promise<void> {
     this.#tickFailed = false;
+    this.#isStanding = true;
     if (now === undefined || this.#taken) return;
+    this.#checkOpen();
     try {
       await this.#outgoing.flush();
       await this.#save([], this.#ticked(now));
       await this.#outgoing.flush();
     } catch (error) {
-      const stage = this.#settings.definition.name;
-      this.#settings.telemetry.emit.batchFailed({ stage });
-      this.#settings.telemetry.log.error(
-        { stage, error: shown(String(error), 300) },
-        "a stage failed on its timer; its state is as it was before",
-      );
-      this.#tickFailed = true;
+      this.#tellTickFailed(error);
       this.#restore();
     }
   }
 
+  #tellTickFailed(error: unknown): void {
+    const { telemetry, definition } = this.#settings;
+    const stage = definition.name;
+    this.#tickFailed = true;
+    telemetry.emit.batchFailed({ stage });
+    telemetry.log.error(
+      { stage, error: shown(String(error), 300) },
+      "a stage failed on its timer; its state is as it was before",
+    );
+  }
+
+  /** A turn that no caller waits for; another one follows, whatever comes of it. */
+  async #unattended(turn: Promise<void>): Promise<void> {
+    await turn.catch((error: unknown) => this.#tellTickFailed(error));
+    this.#scheduleTick();
+  }
+
   #scheduleTick(): void {
-    // What the bus has not taken is tried again, whether or not the stage itself is due.
-    const due = this.#outgoing.size > 0 || this.#woken ? 0 : this.#stage.nextTick?.();
+    const due = this.#due();
     this.#cancelTick?.();
     if (due === undefined || this.#stopped || this.#taken) return;
     const { clock } = this.#settings;
-    const delayMs = Math.max(this.#tickFailed ? failedTickMs : tickMsMin, due - clock.now());
-    this.#cancelTick = clock.after(delayMs, () => {
-      void this.tick().then(() => this.#scheduleTick());
-    });
+    const slow = this.#tickFailed || this.#waitsForRecords(due);
+    const delayMs = Math.max(slow ? failedTickMs : tickMsMin, due - clock.now());
+    this.#cancelTick = clock.after(delayMs, () => void this.#unattended(this.tick()));
+  }
+
+  #due(): EpochMs | undefined {
+    // What the bus has not taken is tried again, whether or not the stage itself is due.
+    if (this.#outgoing.size > 0 || this.#woken || this.#unmade) return 0;
+    try {
+      return this.#stage.nextTick?.();
+    } catch (error) {
+      this.#tellTickFailed(error);
+      return 0;
+    }
+  }
+
+  /** Due by the wall clock, and not by the time it has come to: a tick would change nothing. */
+  #waitsForRecords(due: EpochMs): boolean {
+    const { now } = this.#time;
+    const isAhead = now === undefined || due > now;
+    return this.#isStanding && isAhead && due <= this.#settings.clock.now();
   }
 }
 

@@ -224,8 +224,75 @@ describe("the list of dead letters", () => {
     const value = Buffer.from('{"v":1,"value":{}}');
     await put(rig, { topic: "dead-letters", key: "k", value });
     await rig.runner.drained();
-    expect((await onBus(rig.bus, "dead-letters")).length).toBeLessThanOrEqual(2);
-    expect((await rig.letters.list({ limit: 9 })).open).toBe(1);
+    await put(rig, { topic: "dead-letters", key: "k", value: Buffer.from('{"v":1,"value":7}') });
+    expect(await onBus(rig.bus, "dead-letters")).toHaveLength(2);
+    const { items, open } = await rig.letters.list({ limit: 9 });
+    expect(open).toBe(2);
+    for (const { id, problem } of items) {
+      expect(problem.code).toBe("stored-record-invalid");
+      expect(await rig.letters.find(id)).toMatchObject({ id });
+      expect(await rig.letters.retry(id)).toMatchObject({ kind: "rejected" });
+    }
+  });
+
+  it("takes letters in while brokers do not tell where the topic begins, and writes none", async () => {
+    const clock = new VirtualClock(start);
+    const bus = openMemoryBus({ clock });
+    closers.push(() => bus.close());
+    let away = true;
+    const first: Bus["first"] = async (...of) => {
+      const told = { place: "kafka", expected: "brokers", found: "none" };
+      if (away) throw new ServiceError({ code: "bus-unavailable", ...told });
+      return bus.first(...of);
+    };
+    const asked = new Proxy(bus, {
+      get: (target, name) => {
+        if (name === "first") return first;
+        const value: unknown = Reflect.get(target, name);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    const rig = await rigOf({ bus: asked, clock });
+    await put(rig, letter("new a"), letter("new b"));
+    expect(await onBus(bus, "dead-letters")).toHaveLength(2);
+    away = false;
+    expect((await rig.letters.list({ limit: 9 })).open).toBe(2);
+  });
+
+  it("passes over a letter that its stage fails on, and writes none about it", async () => {
+    const states = openMemoryState();
+    // Any table: what it keeps is refused for one letter alone.
+    const failing: StateStore = {
+      close: () => states.close(),
+      open: async (whose) => {
+        const state = await states.open(whose);
+        const table: typeof state.table = (name) => {
+          const found = state.table<never>(name);
+          return new Proxy(found, {
+            get: (target, key) => {
+              const value: unknown = Reflect.get(target, key);
+              if (typeof value !== "function") return value;
+              if (key !== "put") return value.bind(target);
+              return (row: string, kept: never) => {
+                if (row === "dl-0-0") throw new TypeError("no");
+                target.put(row, kept);
+              };
+            },
+          }) as never;
+        };
+        return {
+          table,
+          position: (topic, partition) => state.position(topic, partition),
+          advance: (topic, partition, next) => state.advance(topic, partition, next),
+          commit: () => state.commit(),
+          rollback: () => state.rollback(),
+        };
+      },
+    };
+    const rig = await rigOf({ states: failing });
+    await put(rig, letter("new a"), letter("new b"));
+    expect(await onBus(rig.bus, "dead-letters")).toHaveLength(2);
+    expect(await idsOf(rig.letters)).toEqual(["dl-0-1"]);
   });
 });
 
