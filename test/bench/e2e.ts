@@ -11,6 +11,7 @@ import { performance } from "node:perf_hooks";
 import { parseArgs } from "node:util";
 import { secondMs } from "../../src/clock.ts";
 import { type ServiceProcess, serviceProcess, webhookSecret } from "../pipeline/service-process.ts";
+import { startKafka } from "../services/kafka.ts";
 import { inventoryOf } from "./e2e-feeds.ts";
 import type { GeneratorReport, GeneratorSettings, GeneratorWord } from "./e2e-generator.ts";
 import type { BenchLine } from "./line.ts";
@@ -36,10 +37,17 @@ function ratesOf(short: boolean): number[] {
   return short ? [1_000, 5_000] : [1_000, 5_000, 10_000, 20_000];
 }
 
-/** What the service is told of its bus. Kafka waits for `serve` to take one. */
-function busSettings(bus: string): object {
-  if (bus === "embedded") return {};
-  throw new Error(`--bus ${bus}: only embedded is known here`);
+if (options.bus !== "embedded" && options.bus !== "kafka") {
+  throw new Error(`--bus ${options.bus}: embedded or kafka`);
+}
+/** A real broker on this machine; what it uses shows as "everything else". */
+const kafka = options.bus === "kafka" ? await startKafka() : undefined;
+
+/** What the service is told of its bus: topics of its own for each rate. */
+function busSettings(rate: number): object {
+  if (kafka === undefined) return {};
+  const topics = { topicPrefix: `e2e-${rate}.`, replicationFactor: 1 };
+  return { bus: { kafka: { brokers: kafka.brokers, ...topics } } };
 }
 
 function now(): number {
@@ -150,7 +158,7 @@ async function benchRate(rate: number): Promise<BenchLine[]> {
   const sink = new PageSink();
   const service = await serviceProcess({
     sinkUrl: await sink.listen(),
-    settings: { enrichment: { runners: inventoryOf(load) }, ...busSettings(options.bus) },
+    settings: { enrichment: { runners: inventoryOf(load) }, ...busSettings(rate) },
   });
   try {
     if (options.profile !== undefined) {
@@ -259,9 +267,13 @@ if (!options.json) {
   console.log(`Node ${process.version}, ${cpus().length} × ${cpu?.model ?? "unknown processor"}`);
   console.log(`Load of the machine before the run: ${loadavg()[0]?.toFixed(2)}\n`);
 }
-for (const rate of rates) {
-  for (const line of await benchRate(rate)) {
-    console.log(options.json ? JSON.stringify(line) : text(line));
+try {
+  for (const rate of rates) {
+    for (const line of await benchRate(rate)) {
+      console.log(options.json ? JSON.stringify(line) : text(line));
+    }
+    if (!options.json) console.log();
   }
-  if (!options.json) console.log();
+} finally {
+  await kafka?.stop();
 }
