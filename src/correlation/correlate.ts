@@ -34,8 +34,15 @@ export interface Correlation {
    * nothing, unless it brings a build where it had none.
    */
   apply(routed: RoutedMatch): readonly CorrelatedMatch[];
-  /** No event older than this is expected: closes windows, answers what waited for that. */
+  /**
+   * No event older than this is expected: closes windows, answers what waited for that. When that
+   * is more than a commit should hold, `isBehind`, and `goOn` does the rest. A group that a match
+   * comes to is brought up first, so that nobody can tell how far the others are.
+   */
   advance(watermark: EpochMs): readonly CorrelatedMatch[];
+  /** Does more of what `advance` left, about as much as that does at once. */
+  goOn(): readonly CorrelatedMatch[];
+  readonly isBehind: boolean;
 }
 
 /** Correlations whose windows can be looked into. */
@@ -91,6 +98,11 @@ interface Due {
   readonly at: EpochMs;
 }
 
+/** What one step may cost: the least for an entry that expires, most for a match that is shown. */
+const stepCostMax = 5_000;
+const groupCost = 10;
+const shownCost = 50;
+
 /**
  * Rows of a rule that is gone are kept this much longer than its windows: a broken file must not
  * cost 30 days.
@@ -119,6 +131,7 @@ class Windows implements WindowedCorrelation {
   readonly #groupsMax: number;
   readonly #onEvicted: (fact: EvictedFact) => void;
   #watermark: EpochMs;
+  #behind = false;
 
   constructor(settings: CorrelationSettings) {
     const { ruleset, state, latenessMs = hourMs } = settings;
@@ -148,16 +161,31 @@ class Windows implements WindowedCorrelation {
       });
     }
     this.#load();
+    // Not told by what is due: a late group waits for the next watermark, also over a restart.
+    this.#behind = this.#clock.get("behind") !== undefined;
+  }
+
+  get isBehind(): boolean {
+    return this.#behind;
   }
 
   routes(match: Match): readonly RoutedMatch[] {
     return this.#route(match);
   }
 
-  apply({ correlation, groupKey, group, match }: RoutedMatch): readonly CorrelatedMatch[] {
-    const state = this.#rules.get(correlation);
+  apply(routed: RoutedMatch): readonly CorrelatedMatch[] {
+    const state = this.#rules.get(routed.correlation);
     // The rule left the rule set while its matches were on the way.
     if (state === undefined) return [];
+    if (!this.#behind) return this.#put(state, routed);
+    const before = this.#broughtUp(state, routed.groupKey);
+    return [...before, ...this.#put(state, routed)];
+  }
+
+  #put(
+    state: RuleState,
+    { correlation, groupKey, group, match }: RoutedMatch,
+  ): readonly CorrelatedMatch[] {
     const { rule, settings } = state;
     const known = this.#entries.get(rowKey(correlation, groupKey, match.id));
     if (known !== undefined) return this.#again(state, groupKey, { known, match });
@@ -178,24 +206,61 @@ class Windows implements WindowedCorrelation {
     if (watermark <= this.#watermark) return [];
     this.#watermark = watermark;
     this.#clock.put("watermark", watermark);
+    // A batch may bring many watermarks: only the first of them does what one step may cost.
+    return this.#behind ? [] : this.goOn();
+  }
+
+  goOn(): readonly CorrelatedMatch[] {
     const shown: CorrelatedMatch[] = [];
     const expired = new Map<string, number>();
-    while ((this.#due.next() ?? Number.POSITIVE_INFINITY) < watermark) {
+    let cost = 0;
+    while (cost < stepCostMax && this.#isDue()) {
       const due = this.#due.pop();
       const state = due && this.#rules.get(due.correlation);
       const held = due && state?.groups.get(due.groupKey);
       if (due === undefined || state === undefined || held?.dueAt !== due.at) continue;
-      const episodes = held.window.close(watermark);
-      shown.push(...this.#shown(state, due.groupKey, { window: held.window, episodes }));
-      const count = held.window.expire(watermark);
-      expired.set(due.correlation, (expired.get(due.correlation) ?? 0) + count);
-      held.dueAt = Number.NaN;
-      if (held.window.isOver) this.#forget(state, due.groupKey);
-      else this.#schedule(due, held);
+      const done = this.#settle(state, { groupKey: due.groupKey, held });
+      shown.push(...done.shown);
+      expired.set(due.correlation, (expired.get(due.correlation) ?? 0) + done.expired);
+      cost += groupCost + done.expired + shownCost * done.shown.length;
     }
+    const behind = this.#isDue();
+    if (behind && !this.#behind) this.#clock.put("behind", this.#watermark);
+    if (!behind && this.#behind) this.#clock.delete("behind");
+    this.#behind = behind;
     for (const [correlation, count] of expired) {
       if (count > 0) this.#onEvicted({ correlation, reason: "expired", count });
     }
+    return shown;
+  }
+
+  #isDue(): boolean {
+    return (this.#due.next() ?? Number.POSITIVE_INFINITY) < this.#watermark;
+  }
+
+  /** What time has brought about for one group; it stays due when that is very much. */
+  #settle(
+    state: RuleState,
+    { groupKey, held }: { groupKey: string; held: GroupState },
+  ): { readonly shown: readonly CorrelatedMatch[]; readonly expired: number } {
+    const { window } = held;
+    const episodes = window.close(this.#watermark);
+    const shown = this.#shown(state, groupKey, { window, episodes });
+    const expired = window.expire(this.#watermark, stepCostMax);
+    held.dueAt = Number.NaN;
+    if (window.isOver) this.#forget(state, groupKey);
+    else this.#schedule({ correlation: state.rule.id, groupKey }, held);
+    return { shown, expired };
+  }
+
+  /** Before a match is put: its group, and what stands in the way of a new one. */
+  #broughtUp(state: RuleState, groupKey: string): readonly CorrelatedMatch[] {
+    const held = state.groups.get(groupKey);
+    if (held === undefined) return state.groups.size >= this.#groupsMax ? this.goOn() : [];
+    if (!(held.dueAt < this.#watermark)) return [];
+    const { shown, expired } = this.#settle(state, { groupKey, held });
+    const correlation = state.rule.id;
+    if (expired > 0) this.#onEvicted({ correlation, reason: "expired", count: expired });
     return shown;
   }
 

@@ -120,6 +120,8 @@ describe("the detect stage", () => {
         said.push("recheck");
         return letGo();
       },
+      rest: () => [],
+      isBehind: false,
       due: (now: number) => (now >= 15_000 ? letGo() : []),
       nextDue: () => (parked.length === 0 ? undefined : 15_000),
       counts: () => ({ parkedFull: 0, releasedEvicted: said.length }),
@@ -255,6 +257,8 @@ describe("the correlate stage", () => {
       apply: ({ match }: RoutedMatch) => [
         { match: { ...match, id: `seq of ${match.id}` }, alerts: match.id !== "quiet" },
       ],
+      goOn: () => [],
+      isBehind: false,
       advance: (time: number) => {
         advanced.push(time);
         return [{ match: matchOf("absent"), alerts: true }];
