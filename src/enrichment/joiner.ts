@@ -126,8 +126,8 @@ class StoredJoiner implements Joiner {
   readonly #waitMs: number;
   readonly #keepMs: number;
   /**
-   * Ids of events that a fact or a look at all has to do with and that were not looked at yet. A new
-   * joiner looks at all.
+   * Ids of events that a fact, or a look at all, has to do with and that were not looked at yet.
+   * A new joiner looks at all.
    */
   readonly #unchecked = new Set<string>();
   #parkedFull = 0;

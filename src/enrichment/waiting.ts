@@ -139,7 +139,8 @@ export class Waiting {
   }
 
   /**
-   * An event that stays as it is, and is from now on found by these keys; false when it was already.
+   * An event that stays as it is, and is from now on found by these keys; false when it was
+   * already.
    */
   rekey(waiter: Waiter, keys: readonly string[]): boolean {
     const { event } = waiter;

@@ -230,6 +230,18 @@ describe("the detect stage", () => {
     expect(stage.tick?.(15_000).map(({ topic }) => topic)).toEqual(["alerts", "alerts", "matches"]);
   });
 
+  it("is due at once, and tells no time, while more have waited than go on at once", () => {
+    const table = parkingTable();
+    let left = 2;
+    const due = () => (left-- > 0 ? [eventOf("falco:1")] : []);
+    const joiner = { ...table.joiner, due, nextDue: () => (left > 0 ? 15_000 : undefined) };
+    const stage = detectStage({ ...table, joiner });
+    const topics = () => stage.tick?.(62_000).map(({ topic }) => topic);
+    const one = ["alerts", "alerts", "matches"];
+    expect([topics(), stage.nextTick?.()]).toEqual([one, 0]);
+    expect([topics(), stage.nextTick?.()]).toEqual([[...one, "matches", "matches"], 62_000]);
+  });
+
   it("tells how far time has come, to every partition of the matches, once", async () => {
     const stage = detectStage(parkingTable());
     const out = stage.tick?.(62_000) ?? [];
