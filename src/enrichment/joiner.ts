@@ -21,7 +21,7 @@ import {
 import { couldImprove, isNews } from "./news.ts";
 import type { Said, Waiter } from "./remembered.ts";
 import { Sightings } from "./sightings.ts";
-import { type Memory, stepMax, Waiting, type WaitingCounts } from "./waiting.ts";
+import { type Memory, stepCost, stepMax, Waiting, type WaitingCounts } from "./waiting.ts";
 import { withBuild, withoutBuild } from "./with-build.ts";
 
 /** Whether an event is ready for detection, or waits for its build to become known. */
@@ -52,7 +52,7 @@ export interface Joiner {
   join(event: Event, now: EpochMs): Joined;
   /**
    * Parked or remembered events that these changes give a better answer; each goes on (again). At
-   * most 500 do at once, since a commit is bounded: then `isBehind`, and `rest` has more.
+   * most 500 do at once, fewer long ones, since a commit is bounded: then `isBehind`, and `rest` has more.
    */
   changed(changes: Changes, now: EpochMs): readonly Event[];
   /**
@@ -214,10 +214,10 @@ class StoredJoiner implements Joiner {
 
   #better(waiters: readonly Waiter[], now: EpochMs): readonly Event[] {
     const emitted: Event[] = [];
-    let changed = 0;
+    let cost = 0;
     for (const waiter of waiters) {
       const { event, said } = waiter;
-      if (changed >= stepMax) {
+      if (cost >= stepMax) {
         this.#unchecked.add(event.id);
         continue;
       }
@@ -225,11 +225,11 @@ class StoredJoiner implements Joiner {
       const found = this.#find(event);
       if (isNews(waiter, found.resolution)) {
         emitted.push(this.#emit(event, found, now));
-        changed += 1;
+        cost += stepCost(event);
         if (said !== undefined) this.#reEmitted += 1;
       } else if (this.#waiting.rekey(waiter, waitingKeys(found.pointers, said))) {
         // Its address may lead to another pod than before, whose job is told next.
-        changed += 1;
+        cost += stepCost(event);
       }
     }
     return emitted;

@@ -30,6 +30,10 @@ export interface WaitingSettings {
  * rest is done by the next ones.
  */
 export const stepMax = 500;
+/** What an event counts of `stepMax`: a long one more, since a commit is bounded in bytes too. */
+export function stepCost({ raw }: Event): number {
+  return Math.max(1, raw.length / 8_192);
+}
 /** More than one for each event: so what is over goes faster than more can come. */
 const expiredPerEvent = 4;
 
@@ -179,11 +183,18 @@ export class Waiting {
   due(now: EpochMs): readonly Waiter[] {
     const next = this.nextDue();
     if (next === undefined || next > now) return [];
+    let cost = 0;
     return [...this.#parked.entries()]
       .map(([, waiter]) => waiter)
       .filter((waiter) => waiter.until <= now)
       .sort((a, b) => byTime(a.event, b.event))
-      .slice(0, stepMax);
+      .slice(0, stepMax)
+      .filter(({ event }) => {
+        // The first that is too much still goes, or nothing ever would.
+        const fits = cost < stepMax;
+        cost += stepCost(event);
+        return fits;
+      });
   }
 
   nextDue(): EpochMs | undefined {

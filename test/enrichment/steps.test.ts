@@ -47,6 +47,15 @@ describe("very many events at once", () => {
     expect([task.nextDue(), task.counts().parked]).toEqual([undefined, 0]);
   });
 
+  it("go on in smaller steps when they are long", async () => {
+    const { task } = await taskOver();
+    for (let index = 0; index < 5; index += 1) {
+      const raw = "x".repeat(2 * 1024 * 1024);
+      task.join({ ...falco(1, { pod: "runner" }), id: `falco:${index}`, raw }, at(1));
+    }
+    expect([1, 2, 3, 4].map(() => task.due(at(16)).length)).toEqual([2, 2, 1, 0]);
+  });
+
   it("are forgotten after a day, in steps, and the next event is taken meanwhile", async () => {
     const { task, state } = await taskOver();
     await park(task, state, { count: 20_000, pod: "runner" });
