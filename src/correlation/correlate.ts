@@ -10,66 +10,18 @@ import {
   type Ruleset,
 } from "../detection/detection.ts";
 import type { CorrelationRule } from "../sigma/sigma.ts";
-import type { State, StateTable } from "../state/state.ts";
+import type { StateTable } from "../state/state.ts";
 import { aggregateOf } from "./aggregate.ts";
+import type {
+  CorrelatedMatch,
+  CorrelationSettings,
+  EvictedFact,
+  WindowedCorrelation,
+} from "./correlate-contract.ts";
 import { type Entry, entryOf, type GroupRow, isJoined } from "./entry.ts";
 import { createRouter, type RoutedMatch, type Router, valuesOf } from "./group-key.ts";
 import { DueHeap } from "./sorted.ts";
 import { type Episode, GroupWindow, type WindowRows, type WindowSettings } from "./window.ts";
-
-export interface CorrelatedMatch {
-  readonly match: Match;
-  /** False when another correlation waits for it and it does not alert on its own. */
-  readonly alerts: boolean;
-}
-
-export interface Correlation {
-  /**
-   * Which groups of which correlations a match belongs to; none where a group-by field is absent.
-   * Pure.
-   */
-  routes(match: Match): readonly RoutedMatch[];
-  /**
-   * Puts a match in its window; answers what the window now shows. The same match again changes
-   * nothing, unless it brings a build where it had none.
-   */
-  apply(routed: RoutedMatch): readonly CorrelatedMatch[];
-  /** No event older than this is expected: closes windows, answers what waited for that. */
-  advance(watermark: EpochMs): readonly CorrelatedMatch[];
-}
-
-/** Correlations whose windows can be looked into. */
-export interface WindowedCorrelation extends Correlation {
-  /**
-   * Every episode that stands now, as the match it last was. Costs a pass over all windows: for
-   * people and tests.
-   */
-  standing(): readonly Match[];
-}
-
-/** Why entries left a window, or did not get into one. */
-export interface EvictedFact {
-  readonly correlation: string;
-  /**
-   * expired: older than timespan and lateness, as intended. late: came when it would already have
-   * expired. group-full, groups-full: a bound was met, and something may have been missed.
-   */
-  readonly reason: "expired" | "late" | "group-full" | "groups-full";
-  /** Matches concerned. */
-  readonly count: number;
-}
-
-export interface CorrelationSettings {
-  readonly ruleset: Ruleset;
-  readonly state: State;
-  /** How long after its timespan an entry is kept for late events, in ms. Default one hour. */
-  readonly latenessMs?: number;
-  /** Groups of one correlation; the one longest untouched goes first. */
-  readonly groupsMax?: number;
-  /** Entries of one group; the oldest go first. A rule that asks for more gets what it asks for. */
-  readonly entriesMax?: number;
-  readonly onEvicted?: (fact: EvictedFact) => void;
-}
 
 /** A rule with its groups, least recently touched first. */
 interface RuleState {
@@ -90,6 +42,11 @@ interface Due {
   readonly groupKey: string;
   readonly at: EpochMs;
 }
+
+/** What one step may cost: the least for an entry that expires, most for a match that is shown. */
+const stepCostMax = 5_000;
+const groupCost = 10;
+const shownCost = 50;
 
 /**
  * Rows of a rule that is gone are kept this much longer than its windows: a broken file must not
@@ -119,6 +76,7 @@ class Windows implements WindowedCorrelation {
   readonly #groupsMax: number;
   readonly #onEvicted: (fact: EvictedFact) => void;
   #watermark: EpochMs;
+  #behind = false;
 
   constructor(settings: CorrelationSettings) {
     const { ruleset, state, latenessMs = hourMs } = settings;
@@ -148,16 +106,31 @@ class Windows implements WindowedCorrelation {
       });
     }
     this.#load();
+    // Not told by what is due: a late group waits for the next watermark, also over a restart.
+    this.#behind = this.#clock.get("behind") !== undefined;
+  }
+
+  get isBehind(): boolean {
+    return this.#behind;
   }
 
   routes(match: Match): readonly RoutedMatch[] {
     return this.#route(match);
   }
 
-  apply({ correlation, groupKey, group, match }: RoutedMatch): readonly CorrelatedMatch[] {
-    const state = this.#rules.get(correlation);
+  apply(routed: RoutedMatch): readonly CorrelatedMatch[] {
+    const state = this.#rules.get(routed.correlation);
     // The rule left the rule set while its matches were on the way.
     if (state === undefined) return [];
+    if (!this.#behind) return this.#put(state, routed);
+    const before = this.#broughtUp(state, routed.groupKey);
+    return [...before, ...this.#put(state, routed)];
+  }
+
+  #put(
+    state: RuleState,
+    { correlation, groupKey, group, match }: RoutedMatch,
+  ): readonly CorrelatedMatch[] {
     const { rule, settings } = state;
     const known = this.#entries.get(rowKey(correlation, groupKey, match.id));
     if (known !== undefined) return this.#again(state, groupKey, { known, match });
@@ -178,24 +151,61 @@ class Windows implements WindowedCorrelation {
     if (watermark <= this.#watermark) return [];
     this.#watermark = watermark;
     this.#clock.put("watermark", watermark);
+    // A batch may bring many watermarks: only the first of them does what one step may cost.
+    return this.#behind ? [] : this.goOn();
+  }
+
+  goOn(): readonly CorrelatedMatch[] {
     const shown: CorrelatedMatch[] = [];
     const expired = new Map<string, number>();
-    while ((this.#due.next() ?? Number.POSITIVE_INFINITY) < watermark) {
+    let cost = 0;
+    while (cost < stepCostMax && this.#isDue()) {
       const due = this.#due.pop();
       const state = due && this.#rules.get(due.correlation);
       const held = due && state?.groups.get(due.groupKey);
       if (due === undefined || state === undefined || held?.dueAt !== due.at) continue;
-      const episodes = held.window.close(watermark);
-      shown.push(...this.#shown(state, due.groupKey, { window: held.window, episodes }));
-      const count = held.window.expire(watermark);
-      expired.set(due.correlation, (expired.get(due.correlation) ?? 0) + count);
-      held.dueAt = Number.NaN;
-      if (held.window.isOver) this.#forget(state, due.groupKey);
-      else this.#schedule(due, held);
+      const done = this.#settle(state, { groupKey: due.groupKey, held });
+      shown.push(...done.shown);
+      expired.set(due.correlation, (expired.get(due.correlation) ?? 0) + done.expired);
+      cost += groupCost + done.expired + shownCost * done.shown.length;
     }
+    const behind = this.#isDue();
+    if (behind && !this.#behind) this.#clock.put("behind", this.#watermark);
+    if (!behind && this.#behind) this.#clock.delete("behind");
+    this.#behind = behind;
     for (const [correlation, count] of expired) {
       if (count > 0) this.#onEvicted({ correlation, reason: "expired", count });
     }
+    return shown;
+  }
+
+  #isDue(): boolean {
+    return (this.#due.next() ?? Number.POSITIVE_INFINITY) < this.#watermark;
+  }
+
+  /** What time has brought about for one group; it stays due when that is very much. */
+  #settle(
+    state: RuleState,
+    { groupKey, held }: { groupKey: string; held: GroupState },
+  ): { readonly shown: readonly CorrelatedMatch[]; readonly expired: number } {
+    const { window } = held;
+    const episodes = window.close(this.#watermark);
+    const shown = this.#shown(state, groupKey, { window, episodes });
+    const expired = window.expire(this.#watermark, stepCostMax);
+    held.dueAt = Number.NaN;
+    if (window.isOver) this.#forget(state, groupKey);
+    else this.#schedule({ correlation: state.rule.id, groupKey }, held);
+    return { shown, expired };
+  }
+
+  /** Before a match is put: its group, and what stands in the way of a new one. */
+  #broughtUp(state: RuleState, groupKey: string): readonly CorrelatedMatch[] {
+    const held = state.groups.get(groupKey);
+    if (held === undefined) return state.groups.size >= this.#groupsMax ? this.goOn() : [];
+    if (!(held.dueAt < this.#watermark)) return [];
+    const { shown, expired } = this.#settle(state, { groupKey, held });
+    const correlation = state.rule.id;
+    if (expired > 0) this.#onEvicted({ correlation, reason: "expired", count: expired });
     return shown;
   }
 

@@ -12,7 +12,7 @@ export type {
   CorrelationSettings,
   EvictedFact,
   WindowedCorrelation,
-} from "./correlate.ts";
+} from "./correlate-contract.ts";
 export type { RoutedMatch, Router } from "./group-key.ts";
 export type { Progress, ProgressSettings } from "./progress.ts";
 export type { Watermarks, WatermarksSettings } from "./watermarks.ts";

@@ -153,10 +153,13 @@ export class GroupWindow {
     return held.flatMap((window) => this.#closedEpisode(window) ?? []);
   }
 
-  /** Lets go of what is older than is kept; answers how many entries went. */
-  expire(watermark: EpochMs): number {
-    const horizon = watermark - this.#settings.keepMs;
-    const count = this.#entries.firstAt(horizon);
+  /** Lets go of what is older than is kept, so many entries at most; answers how many went. */
+  expire(watermark: EpochMs, most: number): number {
+    let horizon = watermark - this.#settings.keepMs;
+    const old = this.#entries.firstAt(horizon);
+    const count = Math.min(old, most);
+    // As far as if time had only come to the first that stays.
+    if (count < old) horizon = this.#entries.at(count)?.at ?? horizon;
     if (count > 0) this.#drop(count, horizon);
     else if (this.#entries.length === 0) this.#closing?.trim(horizon);
     return count;

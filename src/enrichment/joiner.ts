@@ -21,7 +21,7 @@ import {
 import { couldImprove, isNews } from "./news.ts";
 import type { Said, Waiter } from "./remembered.ts";
 import { Sightings } from "./sightings.ts";
-import { type Memory, Waiting, type WaitingCounts } from "./waiting.ts";
+import { type Memory, stepCost, stepMax, Waiting, type WaitingCounts } from "./waiting.ts";
 import { withBuild, withoutBuild } from "./with-build.ts";
 
 /** Whether an event is ready for detection, or waits for its build to become known. */
@@ -50,15 +50,25 @@ export interface Joiner {
    * Its facts count as told from now on.
    */
   join(event: Event, now: EpochMs): Joined;
-  /** Parked or remembered events that these changes give a better answer; each goes on (again). */
+  /**
+   * Parked or remembered events that these changes give a better answer; each goes on (again). At
+   * most 500 do at once, fewer long ones, since a commit is bounded: then `isBehind`, and `rest` has more.
+   */
   changed(changes: Changes, now: EpochMs): readonly Event[];
   /**
    * The same for all that wait, whatever changed: after a start, a rollback, or when a partition
    * came to us, since the table may know more than this joiner was told of. One look-up for each
-   * event that waits.
+   * event that waits. No more at once than by `changed`.
    */
   recheck(now: EpochMs): readonly Event[];
-  /** Parked events whose wait is over, without a build; they stay remembered for a later fact. */
+  /** More of what `changed` and `recheck` left; no more at once than these. */
+  rest(now: EpochMs): readonly Event[];
+  /** Whether `rest` has something to look at. */
+  readonly isBehind: boolean;
+  /**
+   * Parked events whose wait is over, without a build; they stay remembered for a later fact. At
+   * most 500 at once: then `nextDue` is not later than `now`.
+   */
   due(now: EpochMs): readonly Event[];
   /** When `due` will next have something; undefined when nothing is parked. */
   nextDue(): EpochMs | undefined;
@@ -115,6 +125,11 @@ class StoredJoiner implements Joiner {
   readonly #sightings: Sightings;
   readonly #waitMs: number;
   readonly #keepMs: number;
+  /**
+   * Ids of events that a fact, or a look at all, has to do with and that were not looked at yet.
+   * A new joiner looks at all.
+   */
+  readonly #unchecked = new Set<string>();
   #parkedFull = 0;
   #reEmitted = 0;
 
@@ -134,8 +149,11 @@ class StoredJoiner implements Joiner {
   }
 
   join(event: Event, now: EpochMs): Joined {
-    this.#waiting.expire(now);
+    this.#waiting.expire(now, "event");
     this.#sightings.note(event);
+    // What was said of it long ago is over, though it is not forgotten yet.
+    const known = this.#waiting.get(event.id);
+    if (known !== undefined && isOver(known, now)) this.#waiting.forget(event.id);
     const parkedUntil = this.#waiting.parkedUntil(event.id);
     if (parkedUntil !== undefined) return { kind: "parked", until: parkedUntil };
     const found = this.#find(event);
@@ -150,17 +168,28 @@ class StoredJoiner implements Joiner {
   }
 
   changed(changes: Changes, now: EpochMs): readonly Event[] {
-    this.#waiting.expire(now);
+    this.#waiting.expire(now, "event");
     return changes.empty ? [] : this.#better(this.#waiting.under(changes), now);
   }
 
   recheck(now: EpochMs): readonly Event[] {
-    this.#waiting.expire(now);
+    this.#waiting.expire(now, "time");
     return this.#better(this.#waiting.all(), now);
   }
 
+  rest(now: EpochMs): readonly Event[] {
+    if (!this.isBehind) return [];
+    const left = [...this.#unchecked].flatMap((id) => this.#waiting.get(id) ?? []);
+    this.#unchecked.clear();
+    return this.#better(left, now);
+  }
+
+  get isBehind(): boolean {
+    return this.#unchecked.size > 0;
+  }
+
   due(now: EpochMs): readonly Event[] {
-    this.#waiting.expire(now);
+    this.#waiting.expire(now, "time");
     return this.#waiting.due(now).map(({ event }) => this.#emit(event, this.#find(event), now));
   }
 
@@ -185,15 +214,22 @@ class StoredJoiner implements Joiner {
 
   #better(waiters: readonly Waiter[], now: EpochMs): readonly Event[] {
     const emitted: Event[] = [];
+    let cost = 0;
     for (const waiter of waiters) {
       const { event, said } = waiter;
+      if (cost >= stepMax) {
+        this.#unchecked.add(event.id);
+        continue;
+      }
+      if (isOver(waiter, now)) continue;
       const found = this.#find(event);
       if (isNews(waiter, found.resolution)) {
         emitted.push(this.#emit(event, found, now));
+        cost += stepCost(event);
         if (said !== undefined) this.#reEmitted += 1;
-      } else {
+      } else if (this.#waiting.rekey(waiter, waitingKeys(found.pointers, said))) {
         // Its address may lead to another pod than before, whose job is told next.
-        this.#waiting.rekey(waiter, waitingKeys(found.pointers, said));
+        cost += stepCost(event);
       }
     }
     return emitted;
@@ -226,6 +262,11 @@ class StoredJoiner implements Joiner {
     if (couldImprove(event, resolution, this.#sources.told.at(now))) return "incomplete";
     return runtime ? "recent" : undefined;
   }
+}
+
+/** Whether it has gone on and is to be forgotten. */
+function isOver({ said, until }: Waiter, now: EpochMs): boolean {
+  return said !== undefined && until <= now;
 }
 
 /** What was found out about an event. */

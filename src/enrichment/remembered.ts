@@ -86,10 +86,11 @@ export class Remembered {
     if (this.#order.delete(id)) this.#table.delete(id);
   }
 
-  /** Ids of those whose time was over, now forgotten. */
-  expire(now: EpochMs): readonly string[] {
+  /** Ids of those whose time was over, now forgotten: at most so many at once. */
+  expire(now: EpochMs, most: number): readonly string[] {
     let forgotten: string[] | undefined;
     for (let id = this.#first(); id !== undefined; id = this.#first()) {
+      if (forgotten !== undefined && forgotten.length >= most) break;
       const kept = this.#table.get(id);
       if (kept !== undefined && kept.until > now) break;
       this.delete(id);

@@ -25,6 +25,18 @@ export interface WaitingSettings {
   readonly slackMs: number;
 }
 
+/**
+ * A commit saves a bounded number of changes, so what one step may bring about is bounded too: the
+ * rest is done by the next ones.
+ */
+export const stepMax = 500;
+/** What an event counts of `stepMax`: a long one more, since a commit is bounded in bytes too. */
+export function stepCost({ raw }: Event): number {
+  return Math.max(1, raw.length / 8_192);
+}
+/** More than one for each event: so what is over goes faster than more can come. */
+const expiredPerEvent = 4;
+
 /** `…Evicted`: forgotten because a bound was reached. */
 export interface WaitingCounts {
   readonly parked: number;
@@ -130,17 +142,21 @@ export class Waiting {
     for (const memory of this.#everyMemory) if (memory !== kept) memory.delete(id);
   }
 
-  /** An event that stays as it is, and is from now on found by these keys. */
-  rekey(waiter: Waiter, keys: readonly string[]): void {
+  /**
+   * An event that stays as it is, and is from now on found by these keys; false when it was
+   * already.
+   */
+  rekey(waiter: Waiter, keys: readonly string[]): boolean {
     const { event } = waiter;
     if (keys.length === waiter.keys.length && keys.every((key) => waiter.keys.includes(key))) {
-      return;
+      return false;
     }
     this.#index.remove(event.id);
     this.#index.add(event, keys);
     const rekeyed = { ...waiter, keys };
     if (this.#parked.get(event.id) !== undefined) this.#parked.put(event.id, rekeyed);
     else this.#memoryOf(event.id)?.put(rekeyed);
+    return true;
   }
 
   /** Events that may have another answer after these changes, in order of event time. */
@@ -148,10 +164,12 @@ export class Waiting {
     const ids = this.#index.under(changes);
     if (ids.size === 0) return [];
     return [...ids]
-      .flatMap(
-        (id): Waiter | readonly [] => this.#parked.get(id) ?? this.#memoryOf(id)?.get(id) ?? [],
-      )
+      .flatMap((id): Waiter | readonly [] => this.get(id) ?? [])
       .sort((a, b) => byTime(a.event, b.event));
+  }
+
+  get(id: string): Waiter | undefined {
+    return this.#parked.get(id) ?? this.#memoryOf(id)?.get(id);
   }
 
   /** Every event that waits, in order of event time. */
@@ -161,14 +179,22 @@ export class Waiting {
     return [...parked, ...remembered].sort((a, b) => byTime(a.event, b.event));
   }
 
-  /** Parked events whose wait is over, in order of event time. */
+  /** Parked events whose wait is over, in order of event time: the first, when they are many. */
   due(now: EpochMs): readonly Waiter[] {
     const next = this.nextDue();
     if (next === undefined || next > now) return [];
+    let cost = 0;
     return [...this.#parked.entries()]
       .map(([, waiter]) => waiter)
       .filter((waiter) => waiter.until <= now)
-      .sort((a, b) => byTime(a.event, b.event));
+      .sort((a, b) => byTime(a.event, b.event))
+      .slice(0, stepMax)
+      .filter(({ event }) => {
+        // The first that is too much still goes, or nothing ever would.
+        const fits = cost < stepMax;
+        cost += stepCost(event);
+        return fits;
+      });
   }
 
   nextDue(): EpochMs | undefined {
@@ -184,10 +210,16 @@ export class Waiting {
     return this.#nextDue;
   }
 
-  /** Forgets events that have gone on and whose time is over. */
-  expire(now: EpochMs): void {
+  /**
+   * Forgets events that have gone on and whose time is over: of those in State only some for each
+   * event that comes, and more when time alone passes. Until then they only take up room.
+   */
+  expire(now: EpochMs, by: "event" | "time"): void {
+    const { recent, strangers } = this.#memories;
     for (const memory of this.#everyMemory) {
-      for (const id of memory.expire(now)) this.#index.remove(id);
+      const costsNothing = memory === recent || memory === strangers;
+      const most = by === "event" ? expiredPerEvent : stepMax;
+      for (const id of memory.expire(now, costsNothing ? Infinity : most)) this.#index.remove(id);
     }
   }
 

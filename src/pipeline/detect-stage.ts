@@ -79,13 +79,15 @@ export function createDetectStage(parts: DetectParts): Stage {
 
   /** What the process learned since, and the events that have waited long enough. */
   function catchUp(now: EpochMs): NewRecord[] {
+    const left = joiner.rest(now);
     const learned = news.take();
     const known =
       rechecked && learned !== "many"
         ? learned.flatMap((changes) => joiner.changed(changes, now))
         : joiner.recheck(now);
     rechecked = true;
-    return [...release(known, "build-known"), ...release(waits.over(now), "waited")];
+    const better = release([...left, ...known], "build-known");
+    return [...better, ...release(waits.over(now), "waited")];
   }
 
   /** After the matches it speaks for: what comes later in the partition is not older. */
@@ -122,24 +124,32 @@ export function createDetectStage(parts: DetectParts): Stage {
 interface Waits {
   /** Those whose build nobody has told of, as far as all have read. */
   over(now: EpochMs): readonly Event[];
-  /** Whether events wait longer than they should, since others have not come as far. */
+  /**
+   * Whether events wait longer than they should: others have not come as far, or there are more of
+   * them than go on at once.
+   */
   held(): boolean;
   nextDue(): EpochMs;
 }
 
 function waitsOf(joiner: Joiner, reached: () => EpochMs = () => Number.POSITIVE_INFINITY): Waits {
   let heldAt: EpochMs | undefined;
+  let more = false;
   const nextDue = () => joiner.nextDue() ?? Number.POSITIVE_INFINITY;
   return {
     over: (now) => {
-      heldAt = undefined;
-      if (nextDue() > now) return [];
-      const events = joiner.due(Math.min(now, reached()));
-      if (nextDue() <= now) heldAt = now;
+      const until = Math.min(now, reached());
+      const events = joiner.due(until);
+      const next = nextDue();
+      more = next <= until;
+      heldAt = !more && next <= now ? now : undefined;
       return events;
     },
-    held: () => heldAt !== undefined,
-    nextDue: () => Math.max(nextDue(), (heldAt ?? 0) + heldMs),
+    held: () => heldAt !== undefined || more || joiner.isBehind,
+    nextDue: () => {
+      if (more || joiner.isBehind) return 0;
+      return Math.max(nextDue(), (heldAt ?? 0) + heldMs);
+    },
   };
 }
 

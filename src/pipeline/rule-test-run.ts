@@ -148,7 +148,13 @@ class Stages {
   /** Everything that follows from the records, in order. */
   async #follow(first: readonly NewRecord[], now: EpochMs): Promise<void> {
     const queue = [...first];
-    for (let record = queue.shift(); record !== undefined; record = queue.shift()) {
+    const next = (): NewRecord | undefined => {
+      while (queue.length === 0 && this.#correlate.nextTick?.() !== undefined) {
+        queue.push(...(this.#correlate.tick?.(now) ?? []));
+      }
+      return queue.shift();
+    };
+    for (let record = next(); record !== undefined; record = next()) {
       const busRecord: BusRecord = {
         ...record,
         partition: 0,

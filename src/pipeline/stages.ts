@@ -46,6 +46,8 @@ export function createCorrelateStage({ correlation, watermarks }: CorrelateParts
         return watermark === undefined ? [] : follow(correlation.advance(watermark));
       });
     },
+    tick: () => follow(correlation.goOn()),
+    nextTick: () => (correlation.isBehind ? 0 : undefined),
   };
 
   function follow(correlated: ReturnType<Correlation["apply"]>): NewRecord[] {

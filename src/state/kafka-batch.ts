@@ -6,6 +6,7 @@
 import type { Offset } from "../bus/bus.ts";
 import { ServiceError } from "../error.ts";
 import type { LogRecord, StoredRecord } from "./kafka-changelog.ts";
+import { commitChangesMax } from "./state.ts";
 
 /** One partition of a changelog topic. Any call may reject; it can then be repeated. */
 export interface PartitionLog {
@@ -34,8 +35,8 @@ export class NotAppended extends Error {
 
 /** Well below the 32 MiB that the topics take, for what a record costs beside its texts. */
 export const batchBytesMax: number = 24 * 1024 * 1024;
-/** The client's decoder spreads the records of a batch over the stack. */
-export const batchRecordsMax = 20_000;
+/** Bounded because the client's decoder spreads the records of a batch over the stack. */
+const batchRecordsMax = commitChangesMax;
 /** Header, lengths and the stamp of a record. */
 const frameBytes = 64;
 

@@ -5,7 +5,7 @@
 
 import { ServiceError } from "../error.ts";
 import { type Position, StageState, type StateChanges, type StateContents } from "./stage-state.ts";
-import type { State, StateOwner, StateStore } from "./state.ts";
+import { commitChangesMax, type State, type StateOwner, type StateStore } from "./state.ts";
 
 export function openMemoryState(): StateStore {
   return new MemoryState();
@@ -40,6 +40,7 @@ class MemoryState implements StateStore {
     return new StageState(contentsOf(own), (changes) => {
       if (this.#closed) throw closed();
       if (own.opened !== opened) throw taken(owner);
+      checkSize(changes, owner);
       keep(own, changes);
     });
   }
@@ -60,6 +61,16 @@ function closed(): ServiceError {
 function taken(owner: string): ServiceError {
   const problem = { place, expected: `the newest opening of ${owner}`, found: "an older one" };
   return new ServiceError({ code: "state-taken", ...problem });
+}
+
+/** As strict as the strictest store, so that what is too much for that shows here. */
+function checkSize({ tables, positions }: StateChanges, owner: string): void {
+  let count = positions.length;
+  for (const changed of tables.values()) count += changed.size;
+  if (count <= commitChangesMax) return;
+  const expected = `at most ${commitChangesMax} changes in a commit`;
+  const problem = { place: `${place} of ${owner}`, expected, found: `${count}` };
+  throw new ServiceError({ code: "state-too-large", ...problem });
 }
 
 /** Through JSON, so that a value JSON cannot hold shows here as it would with a file. */

@@ -23,6 +23,9 @@ export interface StateTable<V> {
   readonly size: number;
 }
 
+/** Every store takes this many changes in a commit, positions included; it may refuse more. */
+export const commitChangesMax = 20_000;
+
 /** The memory of one stage for one partition of its topics. */
 export interface State {
   /** The same name gives the same table. V is trusted: only this stage writes it. */
@@ -34,7 +37,7 @@ export interface State {
   /**
    * Saves every change since the last commit, and the positions, as one. Nothing may be changed
    * before it resolves. Rejects with state-unavailable when nothing was saved, and with
-   * state-too-large when it never will be: the changes stay for another try or a rollback. Rejects
+   * state-too-large when it never will be (see `commitChangesMax`): the changes stay for another try or a rollback. Rejects
    * with state-taken when the same state has been opened again since, by this process or another
    * one, or when nobody knows what was saved: this State must not be used any more, and whoever
    * still owns the partition opens it anew.

@@ -3,7 +3,12 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ServiceError } from "../../src/error.ts";
-import type { State, StateOwner, StateStore } from "../../src/state/state.ts";
+import {
+  commitChangesMax,
+  type State,
+  type StateOwner,
+  type StateStore,
+} from "../../src/state/state.ts";
 
 export interface StatePlace {
   open(): StateStore | Promise<StateStore>;
@@ -217,6 +222,24 @@ export function stateContract(name: string, place: () => StatePlace, runs = 60):
       await again.commit();
       await crash();
       expect(contents(state, "windows").length).toBe(2);
+    });
+
+    it("takes as many changes as are promised, and of more all or none", async () => {
+      const table = state.table<number>("windows");
+      for (let index = 1; index < commitChangesMax; index += 1) table.put(`${index}`, index);
+      state.advance("events", 0, 1);
+      await state.commit();
+      for (let index = 0; index <= commitChangesMax; index += 1) table.put(`${index}`, -1);
+      const code = await codeOf(() => state.commit());
+      expect(["returned", "state-too-large"]).toContain(code);
+      state.rollback();
+      table.put("after", 1);
+      await state.commit();
+      await crash();
+      const kept = state.table<number>("windows");
+      const taken = code === "returned";
+      expect(kept.size).toBe(commitChangesMax + (taken ? 2 : 0));
+      expect([kept.get("1"), kept.get("after")]).toEqual([taken ? -1 : 1, 1]);
     });
 
     it("refuses everything once closed, and closes twice", async () => {

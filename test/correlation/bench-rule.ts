@@ -194,6 +194,11 @@ export class Bench {
     return this.#follow(this.correlation.advance(start + at));
   }
 
+  /** Does more of what the last watermark brought about. */
+  goOn(): readonly Match[] {
+    return this.#follow(this.correlation.goOn());
+  }
+
   rows(table: string): number {
     return this.#kept.state.table(table).size;
   }

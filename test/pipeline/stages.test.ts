@@ -120,6 +120,8 @@ describe("the detect stage", () => {
         said.push("recheck");
         return letGo();
       },
+      rest: () => [],
+      isBehind: false,
       due: (now: number) => (now >= 15_000 ? letGo() : []),
       nextDue: () => (parked.length === 0 ? undefined : 15_000),
       counts: () => ({ parkedFull: 0, releasedEvicted: said.length }),
@@ -228,6 +230,18 @@ describe("the detect stage", () => {
     expect(stage.tick?.(15_000).map(({ topic }) => topic)).toEqual(["alerts", "alerts", "matches"]);
   });
 
+  it("is due at once, and tells no time, while more have waited than go on at once", () => {
+    const table = parkingTable();
+    let left = 2;
+    const due = () => (left-- > 0 ? [eventOf("falco:1")] : []);
+    const joiner = { ...table.joiner, due, nextDue: () => (left > 0 ? 15_000 : undefined) };
+    const stage = detectStage({ ...table, joiner });
+    const topics = () => stage.tick?.(62_000).map(({ topic }) => topic);
+    const one = ["alerts", "alerts", "matches"];
+    expect([topics(), stage.nextTick?.()]).toEqual([one, 0]);
+    expect([topics(), stage.nextTick?.()]).toEqual([[...one, "matches", "matches"], 62_000]);
+  });
+
   it("tells how far time has come, to every partition of the matches, once", async () => {
     const stage = detectStage(parkingTable());
     const out = stage.tick?.(62_000) ?? [];
@@ -255,6 +269,8 @@ describe("the correlate stage", () => {
       apply: ({ match }: RoutedMatch) => [
         { match: { ...match, id: `seq of ${match.id}` }, alerts: match.id !== "quiet" },
       ],
+      goOn: () => [],
+      isBehind: false,
       advance: (time: number) => {
         advanced.push(time);
         return [{ match: matchOf("absent"), alerts: true }];
