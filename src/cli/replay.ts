@@ -43,6 +43,7 @@ export async function replayCommand(options: ReplayOptions, streams: CliStreams)
     time: options.config.time,
   });
   await pipeline.start();
+  await pipeline.begun;
   const progress = progressOn(stderr);
   const startedAt = realClock.now();
   const total = inputs.reduce((sum, { bytes = 0 }) => sum + bytes, 0);

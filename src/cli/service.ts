@@ -68,18 +68,25 @@ export async function startService(settings: ServiceSettings): Promise<Service> 
       lineage: { ...config.lineage, cacheHosts: lists.get("cache_hosts") ?? [] },
       time: config.time,
     });
-    await pipeline.start();
     closers.push(() => pipeline.stop());
+    await pipeline.start();
     const app = await openHttp({ ...settings, pipeline, store: backing.store, trouble });
     closers.push(() => app.close());
     const url = await listen(app, config.listen);
     telemetry.log.info({ url, rules: ruleset.byId.size, roles: config.roles }, "listening");
-    const { broken } = trouble;
+    const broken = Promise.race([trouble.broken, neverBegun(pipeline)]);
     return { url, ruleCount: ruleset.byId.size, broken, stop: () => closeAll(closers) };
   } catch (error) {
     await closeAll(closers);
     throw error;
   }
+}
+
+/** Resolves with the reason when detection cannot begin, and the process only looks alive. */
+function neverBegun({ begun }: Pipeline): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  begun.catch((error: unknown) => resolve(shown(String(error), 300)));
+  return promise;
 }
 
 /**
@@ -160,7 +167,7 @@ async function openHttp({
   const { deadLetters } = pipeline;
   await registerApi(app, {
     ...{ config: config.api, telemetry },
-    unready: () => (stopping ? ["stopping"] : trouble.reasons()),
+    unready: () => (stopping ? ["stopping"] : [...pipeline.unready(), ...trouble.reasons()]),
     backlog: async () => pipeline.backlog(),
     partitions: () => pipeline.partitions(),
     ...(config.roles.includes("api") ? { documents: { store, deadLetters } } : {}),

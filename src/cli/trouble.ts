@@ -5,7 +5,7 @@
 
 import type { BusTrouble } from "../bus/bus.ts";
 import { type Clock, type EpochMs, minuteMs } from "../clock.ts";
-import { ServiceError, shown, UnavailableError } from "../error.ts";
+import { isPassing, type ProblemCode, ServiceError, shown } from "../error.ts";
 import type { Telemetry } from "../telemetry.ts";
 
 export interface TroubleSettings {
@@ -18,9 +18,20 @@ export interface TroubleSettings {
 /** A broker that comes up, or a partition that moves, is told of by every partition there is. */
 const passingMs = minuteMs;
 
+/** Tried again all the same: a file may be put back, a setting of the brokers changed. */
+const standingCodes: ReadonlySet<ProblemCode> = new Set([
+  "state-corrupt",
+  "state-too-large",
+  "bus-corrupt",
+  "config-invalid",
+]);
+/** Met again by then, or it is over: a state that is large takes a while to read. */
+const metAgainMs = 2 * minuteMs;
+
 export class Trouble {
   readonly #settings: TroubleSettings;
-  readonly #standing = new Set<string>();
+  /** What is met each time something is tried, by place; over at `until`. */
+  readonly #standing = new Map<string, { readonly reason: string; readonly until: EpochMs }>();
   /** The latest loss by place, told until the restart: who asks must not take it from others. */
   readonly #losses = new Map<string, string>();
   readonly #break: (reason: string) => void;
@@ -36,7 +47,7 @@ export class Trouble {
   }
 
   hear({ group, topic, partition, error, retryAfterMs, lost }: BusTrouble): void {
-    const { telemetry, fatal } = this.#settings;
+    const { telemetry, clock, fatal } = this.#settings;
     const place = `${group}: ${topic}/${partition}`;
     const reason = shown(error instanceof Error ? error.message : String(error), 300);
     if (lost !== undefined) {
@@ -47,13 +58,25 @@ export class Trouble {
     }
     const level = retryAfterMs !== undefined && isPassing(error) ? this.#passing() : "error";
     telemetry.log[level]({ place, reason, retryAfterMs }, "records could not be handled");
-    if (retryAfterMs === undefined) this.#standing.add(`${place} stands still: ${reason}`);
+    if (retryAfterMs === undefined || standsStill(error)) {
+      const until = clock.now() + (retryAfterMs ?? Number.POSITIVE_INFINITY) + metAgainMs;
+      this.#stands(place, { reason: `${place} stands still: ${reason}`, until });
+    }
     if (fatal && codeOf(error) === "bus-unavailable") this.#break(reason);
   }
 
   /** What keeps the service from doing its work; [] when nothing does. */
   reasons(): readonly string[] {
-    return [...this.#standing, ...this.#losses.values()];
+    const now = this.#settings.clock.now();
+    for (const [place, { until }] of this.#standing) if (until <= now) this.#standing.delete(place);
+    const standing = [...this.#standing.values()].map(({ reason }) => reason);
+    return [...standing, ...this.#losses.values()];
+  }
+
+  /** What stands until the restart is not over because something else is met after it. */
+  #stands(place: string, met: { readonly reason: string; readonly until: EpochMs }): void {
+    const earlier = this.#standing.get(place);
+    if (earlier === undefined || earlier.until <= met.until) this.#standing.set(place, met);
   }
 
   /** One warning tells of what all partitions meet; the others are there to be looked for. */
@@ -65,13 +88,13 @@ export class Trouble {
   }
 }
 
-function codeOf(error: unknown): string | undefined {
+function codeOf(error: unknown): ProblemCode | undefined {
   return error instanceof ServiceError ? error.problem.code : undefined;
 }
 
-/** Of what the service stands on, and nothing that is wrong with a record or with us. */
-function isPassing(error: unknown): boolean {
+/** It, or what it comes from, is not put right by trying again. */
+function standsStill(error: unknown): boolean {
   const code = codeOf(error);
-  const unavailable = code === "bus-unavailable" || code === "state-unavailable";
-  return unavailable || error instanceof UnavailableError;
+  if (code !== undefined) return standingCodes.has(code);
+  return error instanceof Error && error.cause !== undefined && standsStill(error.cause);
 }

@@ -42,6 +42,7 @@ import { createDelivery, type DeliveryChain, type Sink } from "../sink/sink.ts";
 import type { State, StateStore } from "../state/state.ts";
 import type { Store } from "../store/store.ts";
 import type { Telemetry } from "../telemetry.ts";
+import { Beginning } from "./beginning.ts";
 import { SharedBuilds } from "./builds.ts";
 import { type DeadLetters, openDeadLetters } from "./dead-letters.ts";
 import { createDetectStage } from "./detect-stage.ts";
@@ -89,6 +90,7 @@ export class Pipeline {
   readonly #deliveries = new Set<DeliveryChain>();
   readonly #placeKey: PlaceKey;
   #builds: SharedBuilds | undefined;
+  #detection: Beginning | undefined;
   /** What could not be read, to be looked at, read again or dropped. */
   readonly deadLetters: DeadLetters;
 
@@ -118,14 +120,34 @@ export class Pipeline {
     });
   }
 
+  /** All but detection, which begins behind it: see `begun`. */
   async start(): Promise<void> {
     for (const runner of [...this.#runners].reverse().filter(({ name }) => name !== "detect")) {
       await runner.start();
     }
-    // An event that is joined before its build is read would go on without it.
-    await this.#builds?.loaded;
-    await this.#named("builds")?.drained();
-    await this.#named("detect")?.start();
+    const detect = this.#named("detect");
+    if (detect === undefined) return;
+    const { clock, telemetry } = this.#settings;
+    this.#detection = new Beginning({
+      ...{ clock, telemetry, waitsFor: "builds are being read" },
+      // An event that is joined before its build is read would go on without it.
+      ready: () => this.#buildsRead(),
+      begin: () => detect.start(),
+    });
+  }
+
+  /**
+   * Resolves once every stage has begun, or was stopped before; rejects when detection never will.
+   * Takes as long as the builds take to read, and for ever while they cannot be.
+   */
+  get begun(): Promise<void> {
+    return this.#detection?.done ?? Promise.resolve();
+  }
+
+  /** What keeps it from its work at this time; [] when nothing does. */
+  unready(): readonly string[] {
+    const waiting = this.#detection?.waiting;
+    return waiting === undefined ? [] : [waiting];
   }
 
   /**
@@ -151,6 +173,7 @@ export class Pipeline {
 
   /** Resolves when nothing is left to do for any stage, and no delivery is due. */
   async drained(): Promise<void> {
+    await this.begun;
     for (let before = -1; ; ) {
       const appended = await this.#appended();
       if (appended === before) break;
@@ -176,8 +199,14 @@ export class Pipeline {
   }
 
   async stop(): Promise<void> {
+    await this.#detection?.stop();
     for (const runner of this.#runners) await runner.stop();
     await Promise.all(this.#settings.sinks.map((sink) => sink.close()));
+  }
+
+  async #buildsRead(): Promise<void> {
+    await this.#builds?.loaded;
+    await this.#named("builds")?.drained();
   }
 
   #named(name: string): StageRunner | undefined {

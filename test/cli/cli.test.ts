@@ -10,6 +10,7 @@ import {
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterAll, describe, expect, it } from "vitest";
 import { openEmbeddedBus } from "../../src/bus/embedded.ts";
 import { sweepMs } from "../../src/bus/retention-sweep.ts";
@@ -44,6 +45,28 @@ function complaint({ code, out, err }: Ran): string {
   expect(out).toBe("");
   expect(err.trimEnd().split("\n")).toHaveLength(1);
   return `${code} ${err.trimEnd()}`;
+}
+
+/** Unready as soon as one of the reasons is of `place`; detection begins behind the start. */
+async function reasonsOnceTold(url: string, place: string): Promise<{ reasons: string[] }> {
+  for (let tries = 0; tries < 500; tries += 1) {
+    const answer = await fetch(`${url}/readyz`);
+    const told = (await answer.json()) as { reasons?: string[] };
+    const { reasons = [] } = told;
+    if (answer.status === 503 && reasons.some((reason) => reason.includes(place))) {
+      return { ...told, reasons };
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`nothing is told of ${place}`);
+}
+
+async function ready(url: string): Promise<boolean> {
+  for (let tries = 0; tries < 500; tries += 1) {
+    if ((await fetch(`${url}/readyz`)).ok) return true;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  return false;
 }
 
 describe("usage", () => {
@@ -213,7 +236,7 @@ describe("serve", () => {
     try {
       const second = await run(["serve", "--config", path]);
       expect(complaint(second)).toMatch(/^3 .*bus\.db.*: bus-in-use: /);
-      expect((await fetch(`${first.url}/readyz`)).status).toBe(200);
+      expect(await ready(first.url)).toBe(true);
     } finally {
       await first.stop();
       await first.stop();
@@ -256,6 +279,32 @@ describe("serve", () => {
     }
   });
 
+  it("answers while builds cannot be opened, and says so", async () => {
+    const dataDir = newDirectory();
+    const path = join(dataDir, "state.db");
+    await openEmbeddedState({ path }).close();
+    const db = new DatabaseSync(path);
+    db.exec("INSERT INTO state_positions VALUES ('builds', 0, 'builds', 0, -1)");
+    db.close();
+    const config = readConfig({
+      path: settingsFile({ dataDir, listen: { port: 0 } }),
+      environment: {},
+    });
+    const parts = { clock: realClock, telemetry: silentTelemetry(), stdout: process.stdout };
+    const service = await startService({ config, ...parts });
+    try {
+      expect((await fetch(`${service.url}/livez`)).status).toBe(200);
+      expect((await reasonsOnceTold(service.url, "builds/0")).reasons).toEqual([
+        "builds are being read",
+        expect.stringMatching(
+          /^builds: builds\/0 stands still: .*state-corrupt: expected an offset/,
+        ),
+      ]);
+    } finally {
+      await service.stop();
+    }
+  });
+
   it("says until the restart that retention let go of what a stage had not handled, and counts it", async () => {
     const dataDir = newDirectory();
     const clock = new VirtualClock();
@@ -289,14 +338,13 @@ describe("serve", () => {
     const config = readConfig({ path: settings, environment: {} });
     const service = await startService({ config, ...parts });
     try {
-      const first = await fetch(`${service.url}/readyz`);
-      expect(first.status).toBe(503);
-      const told = (await first.json()) as { reasons: string[] };
-      expect(told.reasons).toEqual([
+      const told = await reasonsOnceTold(service.url, "events/0");
+      expect(told.reasons.filter((reason) => reason !== "builds are being read")).toEqual([
         expect.stringMatching(/^detect: events\/0 lost records to retention: .*bus-records-lost/),
       ]);
       const second = await fetch(`${service.url}/readyz`);
-      expect([second.status, await second.json()]).toEqual([503, told]);
+      const again = (await second.json()) as { reasons: string[] };
+      expect([second.status, again.reasons.at(-1)]).toEqual([503, told.reasons.at(-1)]);
       const metrics = await (await fetch(`${service.url}/metrics`)).text();
       expect(metrics).toContain('pipewarden_evicted_total{what="events",reason="retention"} 1\n');
     } finally {

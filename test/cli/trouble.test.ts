@@ -3,7 +3,7 @@ import type { BusTrouble } from "../../src/bus/bus.ts";
 import { unavailable } from "../../src/bus/kafka-client.ts";
 import { Trouble } from "../../src/cli/trouble.ts";
 import { minuteMs, VirtualClock } from "../../src/clock.ts";
-import { UnavailableError } from "../../src/error.ts";
+import { ServiceError, UnavailableError } from "../../src/error.ts";
 import { createTelemetry } from "../../src/telemetry.ts";
 
 function heard(fatal = false) {
@@ -51,6 +51,46 @@ describe("trouble", () => {
     told.hear(trouble(gone, { retryAfterMs: undefined }));
     expect(levels()).toEqual(["error"]);
     expect(told.reasons()).toEqual([expect.stringMatching(/^detect: events\/0 stands still: /)]);
+  });
+
+  it.each(["state-corrupt", "bus-corrupt", "config-invalid", "state-too-large"] as const)(
+    "of code %s makes the service unready for as long as it is met again",
+    (code) => {
+      const { trouble: told, clock, levels } = heard();
+      const problem = { code, place: "changelog/3", expected: "a stamp", found: "none" };
+      const corrupt = trouble(new ServiceError(problem), { retryAfterMs: 30_000 });
+      const reason = expect.stringMatching(
+        new RegExp(`^detect: events/0 stands still: .*${code}: expected a stamp`),
+      );
+      for (let count = 0; count < 20; count += 1) {
+        told.hear(corrupt);
+        expect(told.reasons()).toEqual([reason]);
+        // It takes a minute to meet it again.
+        clock.advance(30_000 + minuteMs);
+        expect(told.reasons()).toEqual([reason]);
+      }
+      expect(new Set(levels())).toEqual(new Set(["error"]));
+      clock.advance(minuteMs);
+      expect(told.reasons()).toEqual([]);
+    },
+  );
+
+  it("that something else only passes on is known by where it comes from", () => {
+    const { trouble: told } = heard();
+    const problem = { place: "detect/0", expected: "less", found: "more" };
+    const cause = new ServiceError({ code: "state-too-large", ...problem });
+    told.hear(trouble(new UnavailableError("cannot be saved as one", { cause })));
+    told.hear(trouble(new UnavailableError("cannot be saved", { cause: gone }), { partition: 1 }));
+    expect(told.reasons()).toEqual(["detect: events/0 stands still: cannot be saved as one"]);
+  });
+
+  it("that stands until the restart does so whatever else is met", () => {
+    const { trouble: told, clock } = heard();
+    const problem = { code: "bus-corrupt", place: "x", expected: "this", found: "that" } as const;
+    told.hear(trouble(gone, { retryAfterMs: undefined }));
+    told.hear(trouble(new ServiceError(problem)));
+    clock.advance(60 * minuteMs);
+    expect(told.reasons()).toHaveLength(1);
   });
 
   it("of a bus in files ends the service; of brokers it does not", async () => {

@@ -5,9 +5,11 @@ import type { Bus, ConsumerHandler } from "../../src/bus/bus.ts";
 import { openMemoryBus } from "../../src/bus/memory.ts";
 import { VirtualClock } from "../../src/clock.ts";
 import type { Role } from "../../src/config/config.ts";
+import { type ProblemCode, ServiceError } from "../../src/error.ts";
 import { Pipeline } from "../../src/pipeline/pipeline.ts";
 import { noticeRecord } from "../../src/pipeline/records.ts";
 import { openMemoryState } from "../../src/state/memory.ts";
+import type { StateStore } from "../../src/state/state.ts";
 import { openEmbeddedStore } from "../../src/store/embedded.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
 import { fakeSink, noticeOf } from "../sink/fakes.ts";
@@ -16,9 +18,10 @@ import { demoConfig, night, rulesWithout } from "./company.ts";
 const ruleset = rulesWithout();
 
 /** Keeps what each consumer group was given, to move its partitions by hand. */
-function watched(bus: Bus): { readonly bus: Bus; readonly handlers: Map<string, ConsumerHandler> } {
+function watched(bus: Bus, onConsume: (group: string) => void = () => undefined) {
   const handlers = new Map<string, ConsumerHandler>();
-  const consume: Bus["consume"] = (settings, handler) => {
+  const consume: Bus["consume"] = async (settings, handler) => {
+    onConsume(settings.group);
     handlers.set(settings.group, handler);
     return bus.consume(settings, handler);
   };
@@ -33,19 +36,27 @@ function getOr(name: string, instead: unknown) {
   };
 }
 
-function open(roles?: readonly Role[]) {
+async function turns(count = 20): Promise<void> {
+  for (let turn = 0; turn < count; turn += 1) await new Promise((done) => setImmediate(done));
+}
+
+function open(
+  roles?: readonly Role[],
+  states: StateStore = openMemoryState(),
+  onConsume?: (group: string) => void,
+) {
   const clock = new VirtualClock(night);
-  const { bus, handlers } = watched(openMemoryBus({ clock }));
+  const { bus, handlers } = watched(openMemoryBus({ clock }), onConsume);
   const sink = fakeSink("soc");
   const pipeline = new Pipeline({
     ...(roles === undefined ? {} : { roles }),
-    ...{ bus, states: openMemoryState(), store: openEmbeddedStore({ path: ":memory:" }) },
+    ...{ bus, states, store: openEmbeddedStore({ path: ":memory:" }) },
     ...{ sinks: [sink], ruleset, clock, telemetry: silentTelemetry() },
     enrichment: demoConfig.enrichment,
     lineage: { ...demoConfig.lineage, cacheHosts: [] },
     time: demoConfig.time,
   });
-  return { pipeline, bus, handlers, sink };
+  return { pipeline, bus, handlers, sink, clock };
 }
 
 describe("a process with the roles", () => {
@@ -63,6 +74,8 @@ describe("a process with the roles", () => {
   ] as const)("%j reads as %j and nothing else", async (roles, groups) => {
     const { pipeline, handlers } = open(roles);
     await pipeline.start();
+    await pipeline.begun;
+    expect(pipeline.unready()).toEqual([]);
     expect([...handlers.keys()].sort()).toEqual([...groups].sort());
     expect(Object.keys(pipeline.backlog())).toEqual(groups);
     await pipeline.stop();
@@ -75,6 +88,77 @@ describe("a process with the roles", () => {
     const rejections = [{ problem: { ...problem, code: "json-invalid" as const }, raw: "{" }];
     await pipeline.accept({ records: 1, events: [], rejections, skipped: 0 }, "falco");
     expect(await bus.end("dead-letters", 0)).toBe(1);
+    await pipeline.stop();
+  });
+});
+
+/** Whose builds cannot be opened while `fails` says so. */
+function openings(fails: () => boolean): StateStore {
+  const states = openMemoryState();
+  const told = { place: "state.db", expected: "rows", found: "noise" };
+  return {
+    close: () => states.close(),
+    open: async (whose) => {
+      if (whose.stage === "builds" && fails()) {
+        throw new ServiceError({ code: "state-corrupt", ...told });
+      }
+      return states.open(whose);
+    },
+  };
+}
+
+describe("detection", () => {
+  it("begins behind the start, once the builds are read", async () => {
+    let failing = true;
+    const { pipeline, handlers, clock } = open(
+      ["collect", "detect"],
+      openings(() => failing),
+    );
+    await pipeline.start();
+    await turns();
+    expect(pipeline.unready()).toEqual(["builds are being read"]);
+    expect([...handlers.keys()]).toEqual(["builds"]);
+    // What comes meanwhile is taken in.
+    const problem = { code: "json-invalid", place: "x", expected: "a", found: "b" } as const;
+    const rejections = [{ problem, raw: "{" }];
+    await pipeline.accept({ records: 1, events: [], rejections, skipped: 0 }, "falco");
+    failing = false;
+    clock.advance(30_000);
+    await pipeline.drained();
+    expect(pipeline.unready()).toEqual([]);
+    expect([...handlers.keys()]).toEqual(["builds", "detect"]);
+    await pipeline.stop();
+  });
+
+  it("that never began keeps nobody from stopping", async () => {
+    const { pipeline, handlers } = open(
+      ["detect"],
+      openings(() => true),
+    );
+    await pipeline.start();
+    await pipeline.stop();
+    await turns();
+    expect([...handlers.keys()]).toEqual(["builds"]);
+  });
+
+  it("is begun again while brokers do not answer, and tells what else keeps it", async () => {
+    const refusals: ProblemCode[] = ["bus-unavailable", "bus-unavailable", "bus-corrupt"];
+    const refuse = (group: string) => {
+      const code = group === "detect" ? refusals.shift() : undefined;
+      const told = { place: "kafka", expected: "an answer", found: "none" };
+      if (code !== undefined) throw new ServiceError({ code, ...told });
+    };
+    const { pipeline, clock } = open(["detect"], openMemoryState(), refuse);
+    const begun = pipeline.start().then(() => pipeline.begun);
+    const outcome = expect(begun).rejects.toThrow("bus-corrupt");
+    for (let second = 0; second < 2; second += 1) {
+      await turns();
+      expect(pipeline.unready()).toEqual([expect.stringContaining("bus-unavailable")]);
+      clock.advance(1_000);
+    }
+    await outcome;
+    expect(pipeline.unready()).toEqual([expect.stringContaining("bus-corrupt")]);
+    await expect(pipeline.drained()).rejects.toThrow("bus-corrupt");
     await pipeline.stop();
   });
 });
