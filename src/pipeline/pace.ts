@@ -10,6 +10,8 @@ export type TimeOf = () => EpochMs | undefined;
 
 /** One that stays so long at one time is not waited for: its partition cannot be read, it seems. */
 const stillMsMax = 5 * minuteMs;
+/** One that has left may be on its way back, with a state opened anew. */
+const leavingMs = 10 * secondMs;
 /** Between two questions more time may pass than this only when nobody was running. */
 const askedMsMax = 10 * secondMs;
 
@@ -18,6 +20,8 @@ interface Source {
   at: EpochMs | undefined;
   /** For how long it has been at that time, while it was asked for. */
   stillMs: number;
+  /** Not waited for after this. */
+  until: EpochMs;
 }
 
 /** Of the tasks of one process. */
@@ -31,11 +35,13 @@ export class Pace {
     this.#askedAt = clock.now();
   }
 
-  /** From now on it is waited for, until the answered function is called. */
+  /** From now on it is waited for, until shortly after the answered function is called. */
   follow(time: TimeOf): () => void {
-    const source: Source = { time, at: undefined, stillMs: 0 };
+    const source: Source = { time, at: undefined, stillMs: 0, until: Number.POSITIVE_INFINITY };
     this.#sources.add(source);
-    return () => this.#sources.delete(source);
+    return () => {
+      source.until = this.#clock.now() + leavingMs;
+    };
   }
 
   /** The time that all have come to; Infinity when nobody is waited for. */
@@ -45,6 +51,10 @@ export class Pace {
     this.#askedAt = now;
     let reached = Number.POSITIVE_INFINITY;
     for (const source of this.#sources) {
+      if (source.until <= now) {
+        this.#sources.delete(source);
+        continue;
+      }
       const at = source.time();
       source.stillMs = at === source.at ? source.stillMs + passedMs : 0;
       source.at = at;

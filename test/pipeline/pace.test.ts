@@ -3,13 +3,17 @@ import { minuteMs, secondMs, VirtualClock } from "../../src/clock.ts";
 import { Pace } from "../../src/pipeline/pace.ts";
 
 describe("the pace of several tasks", () => {
-  it("is that of the slowest, and no limit without one", () => {
-    const pace = new Pace(new VirtualClock(0));
+  it("is that of the slowest, and no limit without one; one that leaves counts a little longer", () => {
+    const clock = new VirtualClock(0);
+    const pace = new Pace(clock);
     expect(pace.reached()).toBe(Number.POSITIVE_INFINITY);
     pace.follow(() => 700);
     const leave = pace.follow(() => 300);
     expect(pace.reached()).toBe(300);
     leave();
+    clock.advance(10 * secondMs - 1);
+    expect(pace.reached()).toBe(300);
+    clock.advance(1);
     expect(pace.reached()).toBe(700);
   });
 
