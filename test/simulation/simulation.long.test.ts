@@ -8,8 +8,9 @@ const firsts = Array.from({ length: seeds / seedsPerTest }, (_, index) => {
 
 /**
  * A task that has to open its state again while several catch up after a pause may fall behind the
- * others; what it then tells of lineage comes after their alerts, and a chain that hangs on it alone
- * may page twice (seed 1532 with both). So a run has the one or the other: see docs/cluster.md.
+ * others; what it then tells of lineage comes after their alerts, and a chain that hangs on it
+ * alone may page twice (seed 1532 with both). So a run has the one or the other: see
+ * docs/cluster.md.
  */
 const notTogether = ["taken", "pause"] as const;
 
