@@ -10,6 +10,13 @@ export type TimeOf = () => EpochMs | undefined;
 
 /** One that stays so long at one time is not waited for: its partition cannot be read, it seems. */
 const stillMsMax = 5 * minuteMs;
+/**
+ * One that has been behind the others for so long is not waited for either, though it moves: what
+ * they hold is late enough.
+ */
+const laggingMsMax = 10 * minuteMs;
+/** That much behind the first one is not behind. */
+const besideMs = 30 * secondMs;
 /** One that has left may be on its way back, with a state opened anew. */
 const leavingMs = 10 * secondMs;
 /** Between two questions more time may pass than this only when nobody was running. */
@@ -20,6 +27,8 @@ interface Source {
   at: EpochMs | undefined;
   /** For how long it has been at that time, while it was asked for. */
   stillMs: number;
+  /** For how long it has been behind the others, while it was asked for. */
+  laggingMs: number;
   /** Not waited for after this. */
   until: EpochMs;
 }
@@ -37,7 +46,9 @@ export class Pace {
 
   /** From now on it is waited for, until shortly after the answered function is called. */
   follow(time: TimeOf): () => void {
-    const source: Source = { time, at: undefined, stillMs: 0, until: Number.POSITIVE_INFINITY };
+    const source: Source = {
+      ...{ time, at: undefined, stillMs: 0, laggingMs: 0, until: Number.POSITIVE_INFINITY },
+    };
     this.#sources.add(source);
     return () => {
       source.until = this.#clock.now() + leavingMs;
@@ -49,7 +60,8 @@ export class Pace {
     const now = this.#clock.now();
     const passedMs = Math.min(askedMsMax, now - this.#askedAt);
     this.#askedAt = now;
-    let reached = Number.POSITIVE_INFINITY;
+    const before = Number.NEGATIVE_INFINITY;
+    let first = before;
     for (const source of this.#sources) {
       if (source.until <= now) {
         this.#sources.delete(source);
@@ -58,7 +70,14 @@ export class Pace {
       const at = source.time();
       source.stillMs = at === source.at ? source.stillMs + passedMs : 0;
       source.at = at;
-      if (source.stillMs < stillMsMax) reached = Math.min(reached, at ?? Number.NEGATIVE_INFINITY);
+      first = Math.max(first, at ?? before);
+    }
+    let reached = Number.POSITIVE_INFINITY;
+    for (const source of this.#sources) {
+      const at = source.at ?? before;
+      source.laggingMs = at < first - besideMs ? source.laggingMs + passedMs : 0;
+      const isWaitedFor = source.stillMs < stillMsMax && source.laggingMs < laggingMsMax;
+      if (isWaitedFor) reached = Math.min(reached, at);
     }
     return reached;
   }

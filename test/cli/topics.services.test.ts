@@ -77,15 +77,15 @@ describe("pipewarden topics", () => {
     expect(made).toMatchObject({ code: 0 });
     expect(made.err).toContain(`done: ${prefix}events made with 2 partitions\n`);
     expect(made.err).toContain(`done: ${prefix}state.notify made with 1 partition\n`);
-    expect(made.err.split("\n").length).toBe(14);
+    expect(made.err.split("\n").length).toBe(12);
     expect(made.out).toMatch(/\.events +2 +delete +12 h +1, 1 in sync +as needed/);
-    expect(made.out).toMatch(/\.builds +2 +delete +30 d +1, 1 in sync +as needed/);
+    expect(made.out).toMatch(/\.builds +1 +compact,delete +7 d +1, 1 in sync +as needed/);
     expect(made.out).toMatch(/\.state\.detect +2 +compact +1, 1 in sync +as needed/);
 
     const again = await run(["--create"]);
     expect(again).toMatchObject({ code: 0, err: "" });
     const lines = (await run(["--json"])).out.trim().split("\n");
-    expect(lines.length).toBe(13);
+    expect(lines.length).toBe(11);
     expect(JSON.parse(lines[0]!)).toEqual({
       topic: `${prefix}events`,
       partitions: { found: 2, expected: 2 },

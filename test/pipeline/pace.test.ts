@@ -41,6 +41,24 @@ describe("the pace of several tasks", () => {
     expect(pace.reached()).toBe(400);
   });
 
+  it("goes on without one that has been behind for ten minutes, though it moves", () => {
+    const clock = new VirtualClock(0);
+    const pace = new Pace(clock);
+    let lag = 40 * secondMs;
+    pace.follow(() => clock.now() - lag);
+    pace.follow(() => clock.now());
+    pace.reached();
+    for (let passed = 0; passed < 10 * minuteMs - secondMs; passed += secondMs) {
+      clock.advance(secondMs);
+      expect(pace.reached()).toBe(clock.now() - lag);
+    }
+    clock.advance(secondMs);
+    expect(pace.reached()).toBe(clock.now());
+    // As good as beside the other: it is waited for again.
+    lag = 30 * secondMs;
+    expect(pace.reached()).toBe(clock.now() - lag);
+  });
+
   it("does not count the time in which nobody asked: the process stood still, not the task", () => {
     const clock = new VirtualClock(0);
     const pace = new Pace(clock);
