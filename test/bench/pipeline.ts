@@ -4,7 +4,7 @@
 import { Value } from "typebox/value";
 import { openMemoryBus } from "../../src/bus/memory.ts";
 import { VirtualClock } from "../../src/clock.ts";
-import { TimeConfig } from "../../src/correlation/correlation.ts";
+import { readConfig } from "../../src/config/config.ts";
 import { loadRuleset, readRuleFiles } from "../../src/detection/detection.ts";
 import { EnrichmentConfig } from "../../src/enrichment/enrichment.ts";
 import { LineageConfig } from "../../src/lineage/lineage.ts";
@@ -29,7 +29,7 @@ export async function benchPipeline(short: boolean): Promise<BenchLine[]> {
       telemetry: silentTelemetry(),
       enrichment: Value.Create(EnrichmentConfig),
       lineage: { ...Value.Create(LineageConfig), cacheHosts: ["cache.corp.example"] },
-      time: Value.Create(TimeConfig),
+      time: readConfig({ environment: {} }).time,
     });
     await pipeline.start();
     const seconds = await cpuSeconds(async () => {
