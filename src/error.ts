@@ -106,6 +106,11 @@ export class UnavailableError extends Error {
   }
 }
 
+/** The code of a problem that was thrown; undefined for any other error. */
+export function codeOf(error: unknown): ProblemCode | undefined {
+  return error instanceof ServiceError ? error.problem.code : undefined;
+}
+
 const passingCodes: ReadonlySet<ProblemCode> = new Set([
   "bus-unavailable",
   "state-unavailable",
@@ -114,6 +119,6 @@ const passingCodes: ReadonlySet<ProblemCode> = new Set([
 
 /** Of what the service stands on, and nothing that is wrong with a record or with us. */
 export function isPassing(error: unknown): boolean {
-  if (error instanceof UnavailableError) return true;
-  return error instanceof ServiceError && passingCodes.has(error.problem.code);
+  const code = codeOf(error);
+  return error instanceof UnavailableError || (code !== undefined && passingCodes.has(code));
 }

@@ -5,7 +5,7 @@
 
 import { dayMs, type EpochMs } from "../clock.ts";
 import type { StateTable } from "../state/state.ts";
-import type { AlertMemory, AlertRecord } from "./memory.ts";
+import { type AlertMemory, type AlertRecord, forgetEpisode } from "./memory.ts";
 
 export interface AlertBounds {
   readonly alertsMax: number;
@@ -64,11 +64,7 @@ function expired(table: StateTable<Touched>, max: number, before: EpochMs): read
 function forgetAlert(memory: AlertMemory, id: string, record: AlertRecord): void {
   memory.alerts.delete(id);
   memory.evidence.delete(id);
-  for (const fingerprint of record.folds) {
-    const rest = (memory.episodes.get(fingerprint) ?? []).filter((episode) => episode !== id);
-    if (rest.length === 0) memory.episodes.delete(fingerprint);
-    else memory.episodes.put(fingerprint, rest);
-  }
+  for (const fingerprint of record.folds) forgetEpisode(memory, fingerprint, id);
 }
 
 /** Whether a sweep is due for a reason other than age. */

@@ -9,7 +9,7 @@ import { type Reading, runsOf } from "./again.ts";
 import { bySaid, type Copy, fullerBuild, fullerRun, saidOf, surenessOf } from "./known.ts";
 import { mask } from "./mask.ts";
 import { buildsOf, fingerprintOf, idOf, rankOf } from "./match.ts";
-import type { AlertMemory, AlertRecord, RunTally } from "./memory.ts";
+import { type AlertMemory, type AlertRecord, forgetEpisode, type RunTally } from "./memory.ts";
 
 const eventsMax = 20;
 const runsMax = 20;
@@ -81,12 +81,6 @@ function reasonText(match: Match): string {
 function remember(memory: AlertMemory, fingerprint: string, id: string): void {
   const episodes = (memory.episodes.get(fingerprint) ?? []).filter((episode) => episode !== id);
   memory.episodes.put(fingerprint, [...episodes, id].slice(-episodesMax));
-}
-
-function forget(memory: AlertMemory, fingerprint: string, id: string): void {
-  const rest = (memory.episodes.get(fingerprint) ?? []).filter((episode) => episode !== id);
-  if (rest.length === 0) memory.episodes.delete(fingerprint);
-  else memory.episodes.put(fingerprint, rest);
 }
 
 /** Remembers that the match was applied, and what it said. */
@@ -262,7 +256,7 @@ function refolded(memory: AlertMemory, alert: AlertRecord, match: Match): AlertR
 function withoutRunFold(memory: AlertMemory, alert: AlertRecord): AlertRecord {
   const { runFold, ...rest } = alert;
   if (runFold === undefined) return alert;
-  forget(memory, runFold, alert.id);
+  forgetEpisode(memory, runFold, alert.id);
   return { ...rest, folds: alert.folds.filter((fold) => fold !== runFold) };
 }
 

@@ -125,6 +125,13 @@ export function holderOf(memory: AlertMemory, key: string): string | undefined {
   return memory.incidents.get(id) === undefined ? undefined : id;
 }
 
+/** The alert is no longer one of those that matches of this fingerprint may fold into. */
+export function forgetEpisode(memory: AlertMemory, fingerprint: string, id: string): void {
+  const rest = (memory.episodes.get(fingerprint) ?? []).filter((episode) => episode !== id);
+  if (rest.length === 0) memory.episodes.delete(fingerprint);
+  else memory.episodes.put(fingerprint, rest);
+}
+
 /** The alert as others see it. */
 export function alertOf(memory: AlertMemory, record: AlertRecord): Alert {
   const { receivedAt, runs, matches, sureness, toldBy, secrets, folds, runFold, ...rest } = record;

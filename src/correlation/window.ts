@@ -69,10 +69,6 @@ export class GroupWindow {
     return this.#row.group;
   }
 
-  get size(): number {
-    return this.#entries.length;
-  }
-
   /** Whether nothing is left that a further match could have to do with. */
   get isOver(): boolean {
     return this.#entries.length === 0 && (this.#closing?.closed.length ?? 0) === 0;

@@ -52,7 +52,8 @@ export interface Joiner {
   join(event: Event, now: EpochMs): Joined;
   /**
    * Parked or remembered events that these changes give a better answer; each goes on (again). At
-   * most 500 do at once, fewer long ones, since a commit is bounded: then `isBehind`, and `rest` has more.
+   * most 500 do at once, fewer long ones, since a commit is bounded: then `isBehind`, and `rest`
+   * has more.
    */
   changed(changes: Changes, now: EpochMs): readonly Event[];
   /**

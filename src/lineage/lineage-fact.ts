@@ -1,6 +1,6 @@
 /**
- * @module LineageFact: a run did something to a thing; what the `lineage` topic carries, and what
- * comes of it.
+ * @module LineageFact: a run did something to a thing; it travels on the topic of alerts, before
+ * those that hang on it.
  */
 
 import type { EpochMs } from "../clock.ts";

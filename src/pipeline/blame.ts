@@ -1,7 +1,7 @@
 /** @module Whether a record that fails alone is to blame for it, and where it then goes. */
 
 import type { BusRecord, NewRecord } from "../bus/bus.ts";
-import { isPassing, ServiceError, shown, UnavailableError } from "../error.ts";
+import { codeOf, isPassing, shown, UnavailableError } from "../error.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { recordPlace, setAsideRecord } from "./records.ts";
 
@@ -14,13 +14,9 @@ const ownOutputBytesMax = 12 * 1024 * 1024;
  */
 export function passingOf(error: unknown, out: readonly NewRecord[]): unknown {
   if (isPassing(error)) return error;
-  if (!isTooLarge(error) || jsonBytes(out) > ownOutputBytesMax) return undefined;
+  if (codeOf(error) !== "state-too-large" || jsonBytes(out) > ownOutputBytesMax) return undefined;
   const reason = `what is owed cannot be saved as one: ${shown(String(error), 200)}`;
   return new UnavailableError(reason, { cause: error });
-}
-
-function isTooLarge(error: unknown): boolean {
-  return error instanceof ServiceError && error.problem.code === "state-too-large";
 }
 
 /** As in the changelog, where a record is a text within a text. */

@@ -138,9 +138,10 @@ function createDeadLettersStage(
       }
       // Only tidies up: brokers that do not tell now, tell with a later letter.
       const firsts = await firstsOf(bus).catch(() => []);
-      const { kept, gone } = sorted(table, firsts);
+      const { kept, gone } = parted(table, firsts);
       letGo(gone, "retention");
-      letGo(kept.slice(lettersMax), "bound");
+      const tooMany = kept.length > lettersMax;
+      letGo(tooMany ? kept.sort(latestFirst).slice(lettersMax) : [], "bound");
       return [];
     },
   };
@@ -194,8 +195,8 @@ async function firstsOf(bus: Bus): Promise<readonly Offset[]> {
   );
 }
 
-/** Latest first; apart from them those whose record retention has let go. */
-function sorted(
+/** In no order; apart from them those whose record retention has let go. */
+function parted(
   table: Pick<StateTable<OpenLetter>, "entries"> | ReadonlyMap<string, OpenLetter>,
   firsts: readonly Offset[],
 ): { readonly kept: OpenLetter[]; readonly gone: OpenLetter[] } {
@@ -206,7 +207,7 @@ function sorted(
       return offset < (firsts[partition] ?? 0) ? "gone" : "kept";
     },
   );
-  return { kept: kept.sort(latestFirst), gone };
+  return { kept, gone };
 }
 
 function latestFirst(a: Pick<OpenLetter, "at" | "id">, b: Pick<OpenLetter, "at" | "id">): number {
@@ -233,7 +234,7 @@ class Letters implements DeadLetters {
     const { bus } = this.#parts;
     const after = query.cursor === undefined ? undefined : readCursor(query.cursor);
     const firsts = await firstsOf(bus);
-    const { kept } = sorted(this.#open(), firsts);
+    const kept = parted(this.#open(), firsts).kept.sort(latestFirst);
     const rest = after === undefined ? kept : kept.filter((one) => latestFirst(after, one) < 0);
     const items = rest.slice(0, query.limit);
     const last = items.at(-1);
@@ -243,7 +244,7 @@ class Letters implements DeadLetters {
 
   async find(id: string): Promise<WholeLetter | undefined> {
     const record = await this.#record(id);
-    const open = this.#open().get(id);
+    const open = this.#letter(id);
     if (record === undefined || open === undefined) return undefined;
     const letter = readLetter(record);
     if (!isProblem(letter) && !isClosing(letter)) return { ...letter, ...open };
@@ -269,7 +270,7 @@ class Letters implements DeadLetters {
 
   async drop(id: string): Promise<boolean> {
     const { bus, telemetry } = this.#parts;
-    if (!this.#open().has(id)) return false;
+    if (this.#letter(id) === undefined) return false;
     await bus.append([closingRecord(id)]);
     this.#closing.add(id);
     telemetry.log.info({ id }, "a dead letter was dropped");
@@ -282,11 +283,16 @@ class Letters implements DeadLetters {
     return open;
   }
 
+  /** One of them, without a look at all. */
+  #letter(id: string): OpenLetter | undefined {
+    return this.#closing.has(id) ? undefined : this.#parts.table().get(id);
+  }
+
   /** The record of an open letter. */
   async #record(id: string): Promise<BusRecord | undefined> {
     const { bus } = this.#parts;
     const place = placeOf(id);
-    if (place === undefined || !this.#open().has(id)) return undefined;
+    if (place === undefined || this.#letter(id) === undefined) return undefined;
     return bus.find("dead-letters", place.partition, place.offset);
   }
 

@@ -7,7 +7,7 @@
  */
 
 import type { Bus, NewRecord, Topic } from "../bus/bus.ts";
-import { ServiceError, shown, UnavailableError } from "../error.ts";
+import { codeOf, shown, UnavailableError } from "../error.ts";
 import type { State, StateTable } from "../state/state.ts";
 import { oversizedRecord } from "./records.ts";
 
@@ -59,8 +59,10 @@ export class Outgoing {
   async flush(): Promise<void> {
     const rows = [...this.#table.entries()].sort(([a], [b]) => (a < b ? -1 : 1));
     for (const [key, kept] of rows) {
-      if (this.#waits(key)) await this.#append(kept.map(newRecord));
-      if (this.#waits(key)) this.#appendedTo = key;
+      if (this.#waits(key)) {
+        await this.#append(kept.map(newRecord));
+        this.#appendedTo = key;
+      }
       this.#table.delete(key);
     }
   }
@@ -73,7 +75,7 @@ export class Outgoing {
     try {
       await this.#bus.append(records);
     } catch (error) {
-      if (!isTooLarge(error)) {
+      if (codeOf(error) !== "body-too-large") {
         throw new UnavailableError("the bus did not take a stage's records", { cause: error });
       }
       const [only, ...more] = records;
@@ -87,8 +89,4 @@ export class Outgoing {
 
 function newRecord({ text, ...rest }: KeptRecord): NewRecord {
   return { ...rest, value: Buffer.from(text) };
-}
-
-function isTooLarge(error: unknown): boolean {
-  return error instanceof ServiceError && error.problem.code === "body-too-large";
 }

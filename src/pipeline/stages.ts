@@ -72,7 +72,6 @@ export function createNotifyStage({ emit, alerts, lineage }: NotifyParts): Stage
   const tellEvicted = evictionTeller(emit, () => lineage.counts());
 
   function changed(change: AlertChange): NewRecord[] {
-    tellEvicted();
     const opened = ({ revision }: { readonly revision: number }) => revision === 1;
     emit.alertsOpened({ count: change.alerts.filter(opened).length });
     emit.incidentsOpened({ count: change.incidents.filter(opened).length });
@@ -92,6 +91,7 @@ export function createNotifyStage({ emit, alerts, lineage }: NotifyParts): Stage
         const runs = [...lineage.apply(value), runKey(value.run)];
         return changed(alerts.relink(runs, now));
       });
+      tellEvicted();
       return lastDocuments(out);
     },
   };

@@ -5,7 +5,7 @@
 
 import type { Bus, BusRecord, NewRecord, Offset } from "../bus/bus.ts";
 import type { Clock, EpochMs } from "../clock.ts";
-import { isPassing, ServiceError, shown, UnavailableError } from "../error.ts";
+import { codeOf, isPassing, shown, UnavailableError } from "../error.ts";
 import type { State, StateStore } from "../state/state.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { blamed, passingOf } from "./blame.ts";
@@ -20,10 +20,7 @@ export interface TaskSettings {
   readonly states: StateStore;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
-  /**
-   * Records of this partition, of one topic or of all, that are known to wait on the bus; undefined
-   * before that is told.
-   */
+  /** Records of this partition that are known to wait on the bus; undefined before that is told. */
   readonly behind: () => number | undefined;
 }
 
@@ -32,10 +29,6 @@ export interface TaskSettings {
  */
 const tickMsMin = 20;
 const failedTickMs = 1_000;
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof ServiceError ? error.problem.code : undefined;
-}
 
 /** Opened once its partition is ours, stopped when it is not any more. */
 export class Task {
@@ -190,7 +183,8 @@ export class Task {
     const { telemetry, definition } = this.#settings;
     this.#checkOpen();
     await this.#outgoing.flush();
-    const fresh = this.#time.stamped(records.filter(({ offset }) => offset >= this.position));
+    const { position } = this;
+    const fresh = this.#time.stamped(records.filter(({ offset }) => offset >= position));
     this.#isStanding = false;
     if (fresh.length === 0) return;
     const before = this.#time.now;
@@ -252,9 +246,9 @@ export class Task {
   /** Decision and positions are saved as one; the bus hears of it after that. */
   async #save(records: readonly BusRecord[], out: readonly NewRecord[]): Promise<void> {
     this.#outgoing.keep(out);
-    for (const { topic, partition, offset } of records) {
-      this.#state.advance(topic, partition, offset + 1);
-    }
+    // Of one partition, in order: the last one tells how far it is.
+    const last = records.at(-1);
+    if (last !== undefined) this.#state.advance(last.topic, last.partition, last.offset + 1);
     await this.#commit();
   }
 

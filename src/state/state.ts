@@ -26,7 +26,7 @@ export interface StateTable<V> {
 /** Every store takes this many changes in a commit, positions included; it may refuse more. */
 export const commitChangesMax = 20_000;
 
-/** The memory of one stage for one partition of its topics. */
+/** The memory of one stage for one partition of its topic. */
 export interface State {
   /** The same name gives the same table. V is trusted: only this stage writes it. */
   table<V>(name: string): StateTable<V>;
@@ -37,17 +37,17 @@ export interface State {
   /**
    * Saves every change since the last commit, and the positions, as one. Nothing may be changed
    * before it resolves. Rejects with state-unavailable when nothing was saved, and with
-   * state-too-large when it never will be (see `commitChangesMax`): the changes stay for another try or a rollback. Rejects
-   * with state-taken when the same state has been opened again since, by this process or another
-   * one, or when nobody knows what was saved: this State must not be used any more, and whoever
-   * still owns the partition opens it anew.
+   * state-too-large when it never will be (see `commitChangesMax`): the changes stay for another
+   * try or a rollback. Rejects with state-taken when the same state has been opened again since, by
+   * this process or another one, or when nobody knows what was saved: this State must not be used
+   * any more, and whoever still owns the partition opens it anew.
    */
   commit(): Promise<void>;
   /** Forgets every change since the last commit: for a batch that failed half-way. */
   rollback(): void;
 }
 
-/** What a State belongs to: `detect` and the partition of its topics that it remembers for. */
+/** What a State belongs to: `detect` and the partition of its topic that it remembers for. */
 export interface StateOwner {
   readonly stage: string;
   readonly partition: number;

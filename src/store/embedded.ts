@@ -37,8 +37,8 @@ const pageMax = 200;
 /** Merges are followed at most so far; a longer chain would be a circle. */
 const hopsMax = 100;
 
-// `sort_at` is lastSeen of an incident or alert, occurredAt of an event, promisedAt of a delivery. `store_text` has the row's
-// `seq` as its rowid.
+// `sort_at` is lastSeen of an incident or alert, occurredAt of an event, promisedAt of a delivery.
+// `store_text` has the row's `seq` as its rowid.
 const schema = `
   CREATE TABLE IF NOT EXISTS store_documents (
     seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, revision INTEGER NOT NULL,
