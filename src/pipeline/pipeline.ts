@@ -72,7 +72,7 @@ export interface PipelineSettings {
   readonly telemetry: Telemetry;
   readonly enrichment: EnrichmentConfig;
   readonly lineage: LineageSettings & LineageConfig;
-  /** What a feed tells later than this, in ms, after it occurred wakes nobody. */
+  /** How late each feed may be: for windows, and to wake someone. */
   readonly time: TimeConfig;
   /** What reads a dead letter again; all known ones when absent. */
   readonly collectors?: ReadonlyMap<Feed, Collector>;
@@ -102,7 +102,8 @@ export class Pipeline {
       ...{ collectors, ...settings, states: ownStates, placeKey: this.#placeKey },
     });
     this.deadLetters = letters.deadLetters;
-    this.#runners = (settings.roles ?? roles).flatMap((role): readonly StageRunner[] => {
+    const own = roles.filter((role) => settings.roles?.includes(role) ?? true);
+    this.#runners = own.flatMap((role): readonly StageRunner[] => {
       switch (role) {
         case "collect":
           return [];
