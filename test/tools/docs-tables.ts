@@ -217,6 +217,8 @@ function settable(path: readonly string[], schema: Schema, name: string): boolea
   if (schema.items?.type === "object") return false;
   const environment: Record<string, string> = { [name.replace("<NAME>", "X")]: sample };
   if (sink !== undefined) Object.assign(environment, sinkSample(sink, environment));
+  // No credentials without their kind.
+  if (path.includes("sasl")) environment["PW_BUS__KAFKA__SASL__MECHANISM"] ??= "plain";
   try {
     const config: unknown = readConfig({ environment });
     const at = path.map((key) => (key.startsWith("<") ? "x" : key));
@@ -235,6 +237,8 @@ function sampleOf(schema: Schema): string {
   if (schema.const !== undefined) return String(schema.const);
   if (anyOf !== undefined) return String(anyOf.at(-1)?.const);
   if (schema.enum !== undefined) return String(schema.enum.at(-1));
+  if (schema.type === "array" && schema.items !== undefined) return sampleOf(schema.items);
+  if (schema.type === "boolean") return "true";
   if (schema.type === "integer") return String(Math.max(Number(standard ?? 0), minimum ?? 0) + 1);
   return "sample-of-a-long-value";
 }
