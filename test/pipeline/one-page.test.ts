@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Bus, NewRecord } from "../../src/bus/bus.ts";
+import type { Bus } from "../../src/bus/bus.ts";
 import { hourMs, minuteMs, secondMs } from "../../src/clock.ts";
 import { nightlyJob } from "../../src/demo/company.ts";
 import type { Post } from "../../src/demo/feeds.ts";
@@ -7,6 +7,7 @@ import { blobPost, history } from "../../src/demo/midnight-commit.ts";
 import { falco } from "../../src/demo/runtime.ts";
 import { ServiceError } from "../../src/error.ts";
 import type { State, StateStore } from "../../src/state/state.ts";
+import { replacing } from "../contract/replacing.ts";
 import { night, openRig, type Rig } from "./company.ts";
 
 const stages = ["builds", "detect", "correlate", "notify", "deliver", "store"] as const;
@@ -74,16 +75,10 @@ function faultyStates(states: StateStore, stage: string, fault: Fault): StateSto
 
 /** A bus that takes the records and then gives no answer. */
 function unsureBus(bus: Bus, fault: Fault): Bus {
-  return new Proxy(bus, {
-    get: (target, name) => {
-      if (name === "append") {
-        return async (records: readonly NewRecord[]) => {
-          await target.append(records);
-          if (records.some(({ topic }) => topic !== "events")) fault.pass();
-        };
-      }
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === "function" ? value.bind(target) : value;
+  return replacing(bus, {
+    append: async (records) => {
+      await bus.append(records);
+      if (records.some(({ topic }) => topic !== "events")) fault.pass();
     },
   });
 }

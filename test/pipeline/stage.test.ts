@@ -12,6 +12,7 @@ import { openEmbeddedState } from "../../src/state/embedded.ts";
 import { openMemoryState } from "../../src/state/memory.ts";
 import type { State, StateOwner, StateStore } from "../../src/state/state.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
+import { replacing } from "../contract/replacing.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pipewarden-stage-"));
 let files = 0;
@@ -49,19 +50,13 @@ class Faults {
 }
 
 function faultyBus(bus: Bus, faults: Faults): Bus {
-  return {
+  return replacing(bus, {
     append: async (records) => {
       faults.pass("append");
       await bus.append(records);
       faults.pass("appended");
     },
-    consume: (settings, handler) => bus.consume(settings, handler),
-    partitions: (topic) => bus.partitions(topic),
-    first: (topic, partition) => bus.first(topic, partition),
-    end: (topic, partition) => bus.end(topic, partition),
-    find: (topic, partition, offset) => bus.find(topic, partition, offset),
-    close: () => bus.close(),
-  };
+  });
 }
 
 function faultyState(state: State, faults: Faults): State {

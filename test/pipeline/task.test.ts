@@ -1,7 +1,7 @@
 /** @module One task: when its state is taken from it, what time it is for it, and how it ends. */
 
 import { describe, expect, it } from "vitest";
-import type { Bus, BusRecord } from "../../src/bus/bus.ts";
+import type { BusRecord } from "../../src/bus/bus.ts";
 import { openMemoryBus } from "../../src/bus/memory.ts";
 import { VirtualClock } from "../../src/clock.ts";
 import { ServiceError, UnavailableError } from "../../src/error.ts";
@@ -13,6 +13,7 @@ import { createDelivery } from "../../src/sink/sink.ts";
 import { openMemoryState } from "../../src/state/memory.ts";
 import type { State, StateStore } from "../../src/state/state.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
+import { replacing } from "../contract/replacing.ts";
 import { fakeSink, noticeOf } from "../sink/fakes.ts";
 
 const owner = { stage: "detect", partition: 0 };
@@ -61,13 +62,12 @@ function rigOf(parts: Parts = {}): Rig {
   const { open = ({ state }) => ({ make: () => countingStage(state) }) } = parts;
   const { onAppend = () => undefined, behind = () => 0 } = parts;
   const appended: string[] = [];
-  const bus: Bus = {
-    ...openMemoryBus({ clock }),
+  const bus = replacing(openMemoryBus({ clock }), {
     append: async (records) => {
       onAppend();
       appended.push(...records.map(({ topic, value }) => `${topic}: ${text(value)}`));
     },
-  };
+  });
   const definition = { name: owner.stage, topic: "events", open } as const;
   const settings = { definition, partition: 0, bus, states, clock, behind };
   const telemetry = silentTelemetry();
