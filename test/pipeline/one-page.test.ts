@@ -6,8 +6,9 @@ import type { Post } from "../../src/demo/feeds.ts";
 import { blobPost, history } from "../../src/demo/midnight-commit.ts";
 import { falco } from "../../src/demo/runtime.ts";
 import { ServiceError } from "../../src/error.ts";
-import type { State, StateStore } from "../../src/state/state.ts";
+import type { StateStore } from "../../src/state/state.ts";
 import { replacing } from "../contract/replacing.ts";
+import { commitsThrough } from "../state/kept.ts";
 import { night, openRig, type Rig } from "./company.ts";
 
 const stages = ["builds", "detect", "correlate", "notify", "deliver", "store"] as const;
@@ -51,26 +52,12 @@ class Fault {
   }
 }
 
-/** A state whose commits pass the fault, before they save or after. */
+/** States whose commits of `stage` pass the fault before they save. */
 function faultyStates(states: StateStore, stage: string, fault: Fault): StateStore {
-  return {
-    close: () => states.close(),
-    open: async (owner) => {
-      const state = await states.open(owner);
-      if (owner.stage !== stage) return state;
-      const passing: State = {
-        table: (table) => state.table(table),
-        position: (topic, partition) => state.position(topic, partition),
-        advance: (topic, partition, next) => state.advance(topic, partition, next),
-        rollback: () => state.rollback(),
-        commit: async () => {
-          fault.pass();
-          await state.commit();
-        },
-      };
-      return passing;
-    },
-  };
+  return commitsThrough(async (commit, owner) => {
+    if (owner.stage === stage) fault.pass();
+    await commit();
+  }, states);
 }
 
 /** A bus that takes the records and then gives no answer. */

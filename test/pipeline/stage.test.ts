@@ -13,6 +13,7 @@ import { openMemoryState } from "../../src/state/memory.ts";
 import type { State, StateOwner, StateStore } from "../../src/state/state.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
 import { replacing } from "../contract/replacing.ts";
+import { commitsThrough } from "../state/kept.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pipewarden-stage-"));
 let files = 0;
@@ -59,33 +60,21 @@ function faultyBus(bus: Bus, faults: Faults): Bus {
   });
 }
 
-function faultyState(state: State, faults: Faults): State {
-  return {
-    table: (name) => state.table(name),
-    position: (topic, partition) => state.position(topic, partition),
-    advance: (topic, partition, next) => state.advance(topic, partition, next),
-    commit: async () => {
-      faults.pass("commit");
-      await state.commit();
-      faults.pass("saved");
-    },
-    rollback: () => state.rollback(),
-  };
-}
-
 /** A store whose commits may fail, and which shows the states that are open. */
 class WatchedStates implements StateStore {
   readonly opened = new Map<number, State>();
   readonly #states: StateStore;
-  readonly #faults: Faults;
 
   constructor(states: StateStore, faults: Faults) {
-    this.#states = states;
-    this.#faults = faults;
+    this.#states = commitsThrough(async (commit) => {
+      faults.pass("commit");
+      await commit();
+      faults.pass("saved");
+    }, states);
   }
 
   async open(owner: StateOwner): Promise<State> {
-    const state = faultyState(await this.#states.open(owner), this.#faults);
+    const state = await this.#states.open(owner);
     this.opened.set(owner.partition, state);
     return state;
   }

@@ -10,6 +10,7 @@ import { Task } from "../../src/pipeline/task.ts";
 import { openMemoryState } from "../../src/state/memory.ts";
 import type { StateStore } from "../../src/state/state.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
+import { commitsThrough } from "../state/kept.ts";
 
 async function turns(count = 20): Promise<void> {
   for (let turn = 0; turn < count; turn += 1) await new Promise((done) => setImmediate(done));
@@ -41,24 +42,11 @@ function rigOf({ open, states = openMemoryState(), clock = new VirtualClock(), b
 
 /** Whose commits fail with `error` while it gives one. */
 function failingCommits(error: () => Error | undefined): StateStore {
-  const states = openMemoryState();
-  return {
-    close: () => states.close(),
-    open: async (whose) => {
-      const state = await states.open(whose);
-      return {
-        table: (name) => state.table(name),
-        position: (topic, partition) => state.position(topic, partition),
-        advance: (topic, partition, next) => state.advance(topic, partition, next),
-        rollback: () => state.rollback(),
-        commit: async () => {
-          const failure = error();
-          if (failure !== undefined) throw failure;
-          await state.commit();
-        },
-      };
-    },
-  };
+  return commitsThrough(async (commit) => {
+    const failure = error();
+    if (failure !== undefined) throw failure;
+    await commit();
+  });
 }
 
 const only = (stage: Stage) => (): OpenStage => ({ make: () => stage });

@@ -15,6 +15,7 @@ import type { State, StateStore } from "../../src/state/state.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
 import { replacing } from "../contract/replacing.ts";
 import { fakeSink, noticeOf } from "../sink/fakes.ts";
+import { commitsThrough } from "../state/kept.ts";
 
 const owner = { stage: "detect", partition: 0 };
 const text = (value: Uint8Array): string => Buffer.from(value).toString("utf8");
@@ -81,24 +82,6 @@ async function saved(states: StateStore): Promise<Record<string, number>> {
 
 function taken(): ServiceError {
   return new ServiceError({ code: "state-taken", place: "x", expected: "ours", found: "theirs" });
-}
-
-/** Whose commits run through `around`. */
-function commitsThrough(around: (commit: () => Promise<void>) => Promise<void>): StateStore {
-  const states = openMemoryState();
-  return {
-    close: () => states.close(),
-    open: async (whose) => {
-      const state = await states.open(whose);
-      return {
-        table: (name) => state.table(name),
-        position: (topic, partition) => state.position(topic, partition),
-        advance: (topic, partition, next) => state.advance(topic, partition, next),
-        rollback: () => state.rollback(),
-        commit: () => around(() => state.commit()),
-      };
-    },
-  };
 }
 
 describe("a state that is taken", () => {
