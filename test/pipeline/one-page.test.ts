@@ -7,6 +7,7 @@ import { blobPost, history } from "../../src/demo/midnight-commit.ts";
 import { falco } from "../../src/demo/runtime.ts";
 import { ServiceError } from "../../src/error.ts";
 import type { StateStore } from "../../src/state/state.ts";
+import { turns } from "../contract/bus.ts";
 import { replacing } from "../contract/replacing.ts";
 import { commitsThrough } from "../state/kept.ts";
 import { night, openRig, type Rig } from "./company.ts";
@@ -70,11 +71,6 @@ function unsureBus(bus: Bus, fault: Fault): Bus {
   });
 }
 
-/** Lets the stages do what they can without time passing. */
-async function turns(): Promise<void> {
-  for (let turn = 0; turn < 30; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-}
-
 /** Time goes on while a batch that failed waits for its next try. */
 async function moveOnTo(rig: Rig, time: number): Promise<void> {
   let done = false;
@@ -82,7 +78,7 @@ async function moveOnTo(rig: Rig, time: number): Promise<void> {
     done = true;
   });
   for (let step = 0; step < 100 && !done; step += 1) {
-    await turns();
+    await turns(30);
     if (!done) rig.clock.advance(secondMs);
   }
   if (!done) throw new Error("a stage never came to an end");
@@ -94,9 +90,9 @@ async function twoAttacksInOneRun(rig: Rig, arm: () => void): Promise<void> {
   arm();
   // The second comes while what the first brought about still waits for its retry.
   void rig.sendNow([reverseShell()]);
-  await turns();
+  await turns(30);
   void rig.sendNow([blobPost(night)]);
-  await turns();
+  await turns(30);
   await moveOnTo(rig, night + 5 * minuteMs);
   await moveOnTo(rig, night + 10 * minuteMs);
 }

@@ -12,6 +12,7 @@ import { openMemoryState } from "../../src/state/memory.ts";
 import type { StateStore } from "../../src/state/state.ts";
 import { openEmbeddedStore } from "../../src/store/embedded.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
+import { turns } from "../contract/bus.ts";
 import { replacing } from "../contract/replacing.ts";
 import { fakeSink, noticeOf } from "../sink/fakes.ts";
 import { demoConfig, night, rulesWithout } from "./company.ts";
@@ -27,10 +28,6 @@ function watched(bus: Bus, onConsume: (group: string) => void = () => undefined)
     return bus.consume(settings, handler);
   };
   return { handlers, bus: replacing(bus, { consume }) };
-}
-
-async function turns(count = 20): Promise<void> {
-  for (let turn = 0; turn < count; turn += 1) await new Promise((done) => setImmediate(done));
 }
 
 function open(
