@@ -397,7 +397,10 @@ describe("a clean stop", () => {
     expect(rig.appended).toEqual(["matches: id of a", "matches: id of b"]);
   });
 
-  it("takes to the bus what that had refused before", async () => {
+  it.each([
+    ["takes to the bus what that had refused before", false, ["matches: id of a"]],
+    ["that cannot reach the bus leaves it to the next", true, []],
+  ])("%s", async (_name, isFullAtTheStop, appendedByTheStop) => {
     let full = true;
     const onAppend = () => {
       if (full) throw new UnavailableError("full");
@@ -406,22 +409,9 @@ describe("a clean stop", () => {
     const task = await rig.open();
     await expect(task.batch([recordOf("a", 0)])).rejects.toThrow(UnavailableError);
     expect(task.owed).toBe(1);
-    full = false;
+    full = isFullAtTheStop;
     await task.stop();
-    const next = await rig.open();
-    await next.stop();
-    expect(rig.appended).toEqual(["matches: id of a"]);
-  });
-
-  it("that cannot reach the bus leaves it to the next", async () => {
-    let full = true;
-    const onAppend = () => {
-      if (full) throw new UnavailableError("full");
-    };
-    const rig = rigOf({ onAppend });
-    const task = await rig.open();
-    await expect(task.batch([recordOf("a", 0)])).rejects.toThrow(UnavailableError);
-    await task.stop();
+    expect(rig.appended).toEqual(appendedByTheStop);
     full = false;
     const next = await rig.open();
     await next.stop();
