@@ -1,4 +1,4 @@
-/** @module A thing of the product with some of its methods replaced, for what a test makes go wrong. */
+/** @module A thing of the product with some of its methods replaced: what a test makes go wrong. */
 
 /** `target` with some of its methods replaced; the others are its own. */
 export function replacing<T extends object>(target: T, methods: Partial<T>): T {
