@@ -48,8 +48,6 @@ export interface DeliveryChain {
   promise(notice: Notice): void;
   /** What the promises since the last call came to, to be saved with them. */
   takeChanged(): readonly DeliveryStatus[];
-  /** How far each notice of the incident has come, oldest first. */
-  deliveriesOf(incidentId: string): readonly DeliveryStatus[];
   /** Begins to send, first what an earlier process still owed. */
   start(): void;
   /**
@@ -121,10 +119,6 @@ class Chain implements DeliveryChain {
 
   takeChanged(): readonly DeliveryStatus[] {
     return this.#outbox.takeChanged();
-  }
-
-  deliveriesOf(incidentId: string): readonly DeliveryStatus[] {
-    return this.#outbox.of(incidentId);
   }
 
   start(): void {

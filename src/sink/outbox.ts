@@ -191,15 +191,6 @@ export class Outbox {
     return [...(this.#lanes.get(sink)?.values() ?? [])].flatMap((lane) => this.#rowsOf(lane));
   }
 
-  /** Every row of an incident, oldest promise first. */
-  of(incidentId: string): readonly DeliveryStatus[] {
-    const rows: DeliveryStatus[] = [];
-    for (const table of [this.#settled, this.#pending]) {
-      for (const [, row] of table.entries()) if (row.incidentId === incidentId) rows.push(row);
-    }
-    return rows.map(statusOf).sort((a, b) => a.promisedAt - b.promisedAt);
-  }
-
   /** What was settled since the last call. */
   takeNews(): readonly Settled[] {
     const news = this.#news;
@@ -300,7 +291,7 @@ export class Outbox {
 }
 
 /** A row without the notice, which is kept only while it is owed. */
-function statusOf(row: DeliveryStatus & Partial<PendingRow>): DeliveryStatus {
+function statusOf(row: PendingRow): DeliveryStatus {
   const { notice: _notice, order: _order, ...status } = row;
   return status;
 }

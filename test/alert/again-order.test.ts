@@ -3,9 +3,8 @@ import { describe, expect, it } from "vitest";
 import type { Alert } from "../../src/alert/alert.ts";
 import { dayMs, hourMs } from "../../src/clock.ts";
 import { type BuildContext, type BuildJoin, runKey } from "../../src/event/build.ts";
-import { build, match, midnight, rule, type Step, Timeline } from "./fakes.ts";
+import { build, loud, match, midnight, rule, type Step, Timeline } from "./fakes.ts";
 
-const loud = rule({ id: "loud", level: "high", page: true });
 const confidences = ["after-job", "likely", "exact"] as const;
 const now = midnight + hourMs;
 

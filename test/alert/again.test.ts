@@ -1,31 +1,17 @@
 import { describe, expect, it } from "vitest";
-import type { AlertChange } from "../../src/alert/alert.ts";
-import { hourMs, minuteMs } from "../../src/clock.ts";
 import { type BuildContext, type BuildJoin, runKey } from "../../src/event/build.ts";
-import { build, match, midnight, rule, Timeline } from "./fakes.ts";
-
-const quiet = rule({ id: "quiet" });
-const loud = rule({ id: "loud", level: "high", page: true });
-const nothing: AlertChange = { alerts: [], incidents: [], notices: [], withheld: 0 };
-const yesterday = build({
-  runId: "100",
-  runNumber: 811,
-  startedAt: midnight - 24 * hourMs,
-  secretsPassed: ["OLD_KEY"],
-});
-const tonight = build({
-  runId: "200",
-  repository: "acme/site",
-  startedAt: midnight - minuteMs,
-  secretsPassed: ["NEW_KEY"],
-});
-const wrong: Parameters<typeof match>[0] = {
-  id: "1",
-  rule: loud,
-  at: midnight,
-  build: yesterday,
-  confidence: "after-job",
-};
+import {
+  build,
+  loud,
+  match,
+  midnight,
+  nothing,
+  quiet,
+  Timeline,
+  tonight,
+  wrong,
+  yesterday,
+} from "./fakes.ts";
 
 describe("the same run, told more fully", () => {
   const poor = build({ runId: "100", workflow: "", sha: "" });

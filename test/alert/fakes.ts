@@ -8,7 +8,7 @@ import {
   type Incident,
   type Notice,
 } from "../../src/alert/alert.ts";
-import { dayMs, hourMs } from "../../src/clock.ts";
+import { dayMs, hourMs, minuteMs } from "../../src/clock.ts";
 import type { Match, MatchedRule } from "../../src/detection/detection.ts";
 import { type BuildContext, type BuildJoin, runKey } from "../../src/event/build.ts";
 import type { Event, Feed, Fields, JoinKeys } from "../../src/event/event.ts";
@@ -164,6 +164,37 @@ export class Timeline {
     return this.notices.filter(({ kind }) => kind === "page").map(({ key }) => key);
   }
 }
+
+/** A rule that pages nobody. */
+export const quiet: MatchedRule = rule({ id: "quiet" });
+
+export const loud: MatchedRule = rule({ id: "loud", level: "high", page: true });
+
+/** What a step that changes nothing comes to. */
+export const nothing: AlertChange = { alerts: [], incidents: [], notices: [], withheld: 0 };
+
+export const yesterday: BuildContext = build({
+  runId: "100",
+  runNumber: 811,
+  startedAt: midnight - 24 * hourMs,
+  secretsPassed: ["OLD_KEY"],
+});
+
+export const tonight: BuildContext = build({
+  runId: "200",
+  repository: "acme/site",
+  startedAt: midnight - minuteMs,
+  secretsPassed: ["NEW_KEY"],
+});
+
+/** A loud match that is first taken to be of yesterday's run. */
+export const wrong: MatchParts = {
+  id: "1",
+  rule: loud,
+  at: midnight,
+  build: yesterday,
+  confidence: "after-job",
+};
 
 const tooling = build({
   runId: "77",

@@ -1,14 +1,11 @@
 import { describe, expect, it } from "vitest";
-import type { AlertChange } from "../../src/alert/alert.ts";
 import { hourMs, secondMs } from "../../src/clock.ts";
-import { build, match, midnight, rule, Timeline } from "./fakes.ts";
+import { build, loud, match, midnight, nothing, rule, Timeline } from "./fakes.ts";
 
 const noisy = rule({ id: "noisy", dedupeMs: hourMs });
-const loud = rule({ id: "loud", level: "high", page: true });
 const runA = build({ runId: "100" });
 const runB = build({ runId: "200" });
 const runner = { join: { runnerName: "runner-1", host: "build-3" } };
-const nothing: AlertChange = { alerts: [], incidents: [], notices: [], withheld: 0 };
 
 describe("folding", () => {
   it("counts matches of one rule and run in one alert, silently", () => {

@@ -1,10 +1,18 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { dayMs, hourMs, minuteMs } from "../../src/clock.ts";
-import { build, match, midnight, midnightChain, rule, type Step, Timeline } from "./fakes.ts";
+import {
+  build,
+  loud,
+  match,
+  midnight,
+  midnightChain,
+  quiet,
+  rule,
+  type Step,
+  Timeline,
+} from "./fakes.ts";
 
-const quiet = rule({ id: "quiet" });
-const loud = rule({ id: "loud", level: "high", page: true });
 const runA = build({ runId: "100" });
 const runB = build({ runId: "200", repository: "acme/site" });
 

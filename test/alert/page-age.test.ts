@@ -4,9 +4,8 @@ import { withoutAlert } from "../../src/alert/ties.ts";
 import { dayMs, hourMs, minuteMs } from "../../src/clock.ts";
 import type { Match } from "../../src/detection/detection.ts";
 import type { Feed } from "../../src/event/event.ts";
-import { build, type MatchParts, match, midnight, rule, Timeline } from "./fakes.ts";
+import { build, loud, type MatchParts, match, midnight, rule, Timeline } from "./fakes.ts";
 
-const loud = rule({ id: "loud", level: "high", page: true });
 const [runA, runB] = [build({ runId: "100" }), build({ runId: "200" })];
 const limits = new Map<Feed, number>([
   ["trivy", 7 * dayMs],

@@ -1,11 +1,10 @@
 // `npm run bench`: what the parts cost, in one run, so that ratios hold on a noisy machine. `--short` stays under 45 s;
 // `--json` prints one {"metric","value","unit","against"} a line. Figures are for docs/benchmarks.md, never for tests.
 
-import { cpus } from "node:os";
 import { benchBus } from "./bus.ts";
 import { benchEngine } from "./engine.ts";
 import { benchJoin } from "./join.ts";
-import type { BenchLine } from "./line.ts";
+import { type BenchLine, lineText, machineText } from "./line.ts";
 import { benchPipeline } from "./pipeline.ts";
 
 const short = process.argv.includes("--short");
@@ -20,20 +19,13 @@ const benches: readonly (readonly [string, (short: boolean) => Promise<BenchLine
 ];
 
 if (!json) {
-  const [cpu] = cpus();
-  console.log(`Node ${process.version}, ${cpus().length} × ${cpu?.model ?? "unknown processor"}`);
+  console.log(machineText());
   console.log("The machine may be shared: compare ratios of one run, not figures of two.\n");
 }
 for (const [name, bench] of benches) {
   if (process.argv.includes("--only") && name !== only) continue;
   for (const line of await bench(short)) {
     if (json) console.log(JSON.stringify(line));
-    else console.log(`${name.padEnd(8)} ${text(line)}`);
+    else console.log(`${name.padEnd(8)} ${lineText(line, 44)}`);
   }
-}
-
-function text({ metric, value, unit, against }: BenchLine): string {
-  const shown = value >= 100 ? Math.round(value).toLocaleString("en-US") : value.toPrecision(3);
-  const beside = against === undefined ? "" : `  (against ${against})`;
-  return `${metric.padEnd(44)} ${shown.padStart(12)} ${unit}${beside}`;
 }

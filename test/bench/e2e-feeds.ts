@@ -4,11 +4,11 @@
  * then a request that must page.
  */
 
-import { createHmac } from "node:crypto";
 import { type EpochMs, secondMs } from "../../src/clock.ts";
 import { seeded } from "../../src/demo/company.ts";
 import type { DemoJob, DemoRunner, Post } from "../../src/demo/feeds.ts";
 import { preparedJob, workflowJob, workflowRun } from "../../src/demo/github.ts";
+import { githubSigned } from "../collector/signed.ts";
 
 export interface LoadSettings {
   /** Events a second, all feeds together. */
@@ -147,8 +147,7 @@ export class Load {
   }
 
   #signed({ door, headers, body }: Post, at: EpochMs): LoadPost {
-    const digest = createHmac("sha256", this.#settings.webhookSecret).update(body).digest("hex");
-    const signature = { "x-hub-signature-256": `sha256=${digest}` };
+    const signature = githubSigned(body, this.#settings.webhookSecret);
     return { at, request: requestOf(door, { ...headers, ...signature }, body), events: 1 };
   }
 

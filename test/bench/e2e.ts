@@ -6,7 +6,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
-import { cpus, loadavg } from "node:os";
+import { cpus } from "node:os";
 import { performance } from "node:perf_hooks";
 import { parseArgs } from "node:util";
 import { secondMs } from "../../src/clock.ts";
@@ -14,7 +14,7 @@ import { type ServiceProcess, serviceProcess, webhookSecret } from "../pipeline/
 import { startKafka } from "../services/kafka.ts";
 import { inventoryOf } from "./e2e-feeds.ts";
 import type { GeneratorReport, GeneratorSettings, GeneratorWord } from "./e2e-generator.ts";
-import type { BenchLine } from "./line.ts";
+import { type BenchLine, lineText, loadText, machineText } from "./line.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -256,21 +256,13 @@ function linesOf(run: Run): BenchLine[] {
   }));
 }
 
-function text({ metric, value, unit, against }: BenchLine): string {
-  const shown = value >= 100 ? Math.round(value).toLocaleString("en-US") : value.toPrecision(3);
-  const beside = against === undefined ? "" : `  (against ${against})`;
-  return `${metric.padEnd(44)} ${shown.padStart(12)} ${unit}${beside}`;
-}
-
 if (!options.json) {
-  const [cpu] = cpus();
-  console.log(`Node ${process.version}, ${cpus().length} × ${cpu?.model ?? "unknown processor"}`);
-  console.log(`Load of the machine before the run: ${loadavg()[0]?.toFixed(2)}\n`);
+  console.log(`${machineText()}\n${loadText()}\n`);
 }
 try {
   for (const rate of rates) {
     for (const line of await benchRate(rate)) {
-      console.log(options.json ? JSON.stringify(line) : text(line));
+      console.log(options.json ? JSON.stringify(line) : lineText(line, 44));
     }
     if (!options.json) console.log();
   }

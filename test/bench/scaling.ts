@@ -4,10 +4,9 @@
 // look; `--rounds 3` repeats all of it; `--json` prints one {"metric","value","unit","against"} a
 // line.
 
-import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { startKafka } from "../services/kafka.ts";
-import type { BenchLine } from "./line.ts";
+import { type BenchLine, lineText, loadText, machineText } from "./line.ts";
 import { takeIn } from "./scaling-load.ts";
 import { detectWith, type ScalingRun } from "./scaling-run.ts";
 
@@ -28,14 +27,8 @@ const rounds = Number(options.rounds ?? (options.short ? 1 : 2));
 const shareMost = 0.1;
 const costMost = 1.15;
 
-function text({ metric, value, unit, against }: BenchLine): string {
-  const shown = value >= 100 ? Math.round(value).toLocaleString("en-US") : value.toPrecision(3);
-  const beside = against === undefined ? "" : `  (against ${against})`;
-  return `${metric.padEnd(52)} ${shown.padStart(12)} ${unit}${beside}`;
-}
-
 function say(line: BenchLine): void {
-  console.log(options.json ? JSON.stringify(line) : text(line));
+  console.log(options.json ? JSON.stringify(line) : lineText(line, 52));
 }
 
 /** How far the worker with the most unequal share is from equal, as a part of equal. */
@@ -94,9 +87,7 @@ function verdict(runs: readonly ScalingRun[]): readonly string[] {
 
 async function main(): Promise<void> {
   if (!options.json) {
-    const [cpu] = cpus();
-    console.log(`Node ${process.version}, ${cpus().length} × ${cpu?.model ?? "unknown processor"}`);
-    console.log(`Load of the machine before the run: ${loadavg()[0]?.toFixed(2)}\n`);
+    console.log(`${machineText()}\n${loadText()}\n`);
   }
   const kafka = await startKafka();
   const { brokers } = kafka;

@@ -1,4 +1,3 @@
-import { createHmac } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -14,6 +13,7 @@ import { decodeEvent } from "../../src/event/codec.ts";
 import type { Event } from "../../src/event/event.ts";
 import { deadLetterRecord } from "../../src/pipeline/records.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
+import { githubSigned } from "../collector/signed.ts";
 import { run, steering } from "./streams.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pipewarden-dlq-"));
@@ -59,9 +59,8 @@ async function stopped(service: Service): Promise<void> {
 }
 
 async function webhook({ url }: Service, body: string, event?: string): Promise<number> {
-  const hex = createHmac("sha256", secret).update(body).digest("hex");
   const headers = {
-    "x-hub-signature-256": `sha256=${hex}`,
+    ...githubSigned(body, secret),
     ...(event === undefined ? {} : { "x-github-event": event }),
   };
   return (await fetch(`${url}/v1/github/webhook`, { method: "POST", body, headers })).status;

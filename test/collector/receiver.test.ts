@@ -1,4 +1,3 @@
-import { createHmac } from "node:crypto";
 import { request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
@@ -12,6 +11,7 @@ import { DoorsConfig, registerDoors } from "../../src/collector/receiver.ts";
 import { ServiceError } from "../../src/error.ts";
 import type { Feed } from "../../src/event/event.ts";
 import { silentTelemetry, type Telemetry } from "../../src/telemetry.ts";
+import { githubSigned } from "./signed.ts";
 
 const secret = "It's a Secret to Everybody";
 const token = "a-token-of-some-length";
@@ -62,9 +62,8 @@ async function open(
 }
 
 function signed(body: string, key = secret): Record<string, string> {
-  const hex = createHmac("sha256", key).update(body).digest("hex");
   return {
-    "x-hub-signature-256": `sha256=${hex}`,
+    ...githubSigned(body, key),
     "x-github-event": "ping",
     "x-github-delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
     "content-type": "application/json",

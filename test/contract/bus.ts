@@ -103,6 +103,11 @@ export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
+/** Lets everything happen that can without time passing, as far as so many turns go. */
+export async function turns(count = 20): Promise<void> {
+  for (let left = count; left > 0; left -= 1) await turn();
+}
+
 /** Waits for something that is under way; the time limit of the test bounds it. */
 export async function until(holds: () => boolean, step: () => void = () => undefined) {
   while (!holds()) {

@@ -10,6 +10,7 @@ import {
 import { type Feed, feeds } from "../../src/event/event.ts";
 import { emptyState } from "../../src/state/memory.ts";
 import type { State } from "../../src/state/state.ts";
+import { replacing } from "../contract/replacing.ts";
 import { KeptState } from "../state/kept.ts";
 import { minute, second } from "./bench-rule.ts";
 
@@ -157,17 +158,17 @@ describe("a partition's watermark", () => {
   it("keeps one row per feed, written only when a whole step has passed", () => {
     const state = emptyState();
     let writes = 0;
-    const counting: State = {
-      ...state,
-      table: (name) => {
-        const table = state.table<never>(name);
-        const put = (key: string, value: never): void => {
-          writes += 1;
-          table.put(key, value);
-        };
-        return { ...table, put, get: (key) => table.get(key), entries: () => table.entries() };
+    const counting = replacing(state, {
+      table: <V>(name: string) => {
+        const table = state.table<V>(name);
+        return replacing(table, {
+          put: (key, value) => {
+            writes += 1;
+            table.put(key, value);
+          },
+        });
       },
-    };
+    });
     const progress = open(counting);
     for (let at = 1; at < 10_000; at += 1) take(progress, { feed: "falco", at });
     // Of the feed's newest event and arrival, and of the clock, once a step and once at the start.

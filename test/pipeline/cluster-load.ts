@@ -2,12 +2,12 @@
 // number of its own, and now and then an attack that must page. Whatever is not answered 2xx is
 // sent again, so that at the end it knows what was acknowledged: all of it.
 
-import { createHmac } from "node:crypto";
 import { type EpochMs, secondMs } from "../../src/clock.ts";
 import { jobPosts } from "../../src/demo/company.ts";
 import type { DemoJob, DemoRunner, Post } from "../../src/demo/feeds.ts";
 import { falco, squid } from "../../src/demo/runtime.ts";
 import { Sender } from "../bench/e2e-sender.ts";
+import { githubSigned } from "../collector/signed.ts";
 
 export interface ClusterLoadSettings {
   readonly port: number;
@@ -176,10 +176,9 @@ class Load {
   }
 
   #post({ door, headers, body }: Post): Promise<void> {
-    const digest = createHmac("sha256", this.#settings.webhookSecret).update(body).digest("hex");
-    const signed =
-      door === "/v1/github/webhook" ? { "x-hub-signature-256": `sha256=${digest}` } : {};
-    return this.#deliver(door, { ...headers, ...signed }, body);
+    const signature =
+      door === "/v1/github/webhook" ? githubSigned(body, this.#settings.webhookSecret) : {};
+    return this.#deliver(door, { ...headers, ...signature }, body);
   }
 
   async #deliver(door: string, headers: object, body: string): Promise<void> {

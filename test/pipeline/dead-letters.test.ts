@@ -19,6 +19,7 @@ import { openMemoryState } from "../../src/state/memory.ts";
 import type { StateStore } from "../../src/state/state.ts";
 import { silentTelemetry, type Telemetry } from "../../src/telemetry.ts";
 import { codeOf, turn, until } from "../contract/bus.ts";
+import { replacing } from "../contract/replacing.ts";
 import { eventOf } from "../contract/store.ts";
 
 const start = Date.UTC(2026, 10, 24, 2);
@@ -91,18 +92,12 @@ async function rigOf(parts: RigParts = {}): Promise<Rig> {
 /** Takes `appends` calls and has no room after that. */
 function fullAfter(bus: Bus, appends: number): Bus {
   let left = appends;
-  return new Proxy(bus, {
-    get: (target, name) => {
-      if (name === "append") {
-        return async (records: readonly NewRecord[]) => {
-          left -= 1;
-          if (left >= 0) return target.append(records);
-          const told = { place: "bus", expected: "room", found: "none" };
-          throw new ServiceError({ code: "intake-full", ...told });
-        };
-      }
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === "function" ? value.bind(target) : value;
+  return replacing(bus, {
+    append: async (records) => {
+      left -= 1;
+      if (left >= 0) return bus.append(records);
+      const told = { place: "bus", expected: "room", found: "none" };
+      throw new ServiceError({ code: "intake-full", ...told });
     },
   });
 }
@@ -240,16 +235,11 @@ describe("the list of dead letters", () => {
     const bus = openMemoryBus({ clock });
     closers.push(() => bus.close());
     let away = true;
-    const first: Bus["first"] = async (...of) => {
-      const told = { place: "kafka", expected: "brokers", found: "none" };
-      if (away) throw new ServiceError({ code: "bus-unavailable", ...told });
-      return bus.first(...of);
-    };
-    const asked = new Proxy(bus, {
-      get: (target, name) => {
-        if (name === "first") return first;
-        const value: unknown = Reflect.get(target, name);
-        return typeof value === "function" ? value.bind(target) : value;
+    const asked = replacing(bus, {
+      first: async (...of) => {
+        const told = { place: "kafka", expected: "brokers", found: "none" };
+        if (away) throw new ServiceError({ code: "bus-unavailable", ...told });
+        return bus.first(...of);
       },
     });
     const rig = await rigOf({ bus: asked, clock });
@@ -262,33 +252,22 @@ describe("the list of dead letters", () => {
   it("passes over a letter that its stage fails on, and writes none about it", async () => {
     const states = openMemoryState();
     // Any table: what it keeps is refused for one letter alone.
-    const failing: StateStore = {
-      close: () => states.close(),
+    const failing = replacing(states, {
       open: async (whose) => {
         const state = await states.open(whose);
-        const table: typeof state.table = (name) => {
-          const found = state.table<never>(name);
-          return new Proxy(found, {
-            get: (target, key) => {
-              const value: unknown = Reflect.get(target, key);
-              if (typeof value !== "function") return value;
-              if (key !== "put") return value.bind(target);
-              return (row: string, kept: never) => {
+        return replacing(state, {
+          table: <V>(name: string) => {
+            const table = state.table<V>(name);
+            return replacing(table, {
+              put: (row, kept) => {
                 if (row === "dl-0-0") throw new TypeError("no");
-                target.put(row, kept);
-              };
-            },
-          }) as never;
-        };
-        return {
-          table,
-          position: (topic, partition) => state.position(topic, partition),
-          advance: (topic, partition, next) => state.advance(topic, partition, next),
-          commit: () => state.commit(),
-          rollback: () => state.rollback(),
-        };
+                table.put(row, kept);
+              },
+            });
+          },
+        });
       },
-    };
+    });
     const rig = await rigOf({ states: failing });
     await put(rig, letter("new a"), letter("new b"));
     expect(await onBus(rig.bus, "dead-letters")).toHaveLength(2);

@@ -1,12 +1,15 @@
 import { describe, expect, it } from "vitest";
-import type { Bus, NewRecord } from "../../src/bus/bus.ts";
+import type { Bus } from "../../src/bus/bus.ts";
 import { hourMs, minuteMs, secondMs } from "../../src/clock.ts";
 import { nightlyJob } from "../../src/demo/company.ts";
 import type { Post } from "../../src/demo/feeds.ts";
 import { blobPost, history } from "../../src/demo/midnight-commit.ts";
 import { falco } from "../../src/demo/runtime.ts";
 import { ServiceError } from "../../src/error.ts";
-import type { State, StateStore } from "../../src/state/state.ts";
+import type { StateStore } from "../../src/state/state.ts";
+import { turns } from "../contract/bus.ts";
+import { replacing } from "../contract/replacing.ts";
+import { commitsThrough } from "../state/kept.ts";
 import { night, openRig, type Rig } from "./company.ts";
 
 const stages = ["builds", "detect", "correlate", "notify", "deliver", "store"] as const;
@@ -50,47 +53,22 @@ class Fault {
   }
 }
 
-/** A state whose commits pass the fault, before they save or after. */
+/** States whose commits of `stage` pass the fault before they save. */
 function faultyStates(states: StateStore, stage: string, fault: Fault): StateStore {
-  return {
-    close: () => states.close(),
-    open: async (owner) => {
-      const state = await states.open(owner);
-      if (owner.stage !== stage) return state;
-      const passing: State = {
-        table: (table) => state.table(table),
-        position: (topic, partition) => state.position(topic, partition),
-        advance: (topic, partition, next) => state.advance(topic, partition, next),
-        rollback: () => state.rollback(),
-        commit: async () => {
-          fault.pass();
-          await state.commit();
-        },
-      };
-      return passing;
-    },
-  };
+  return commitsThrough(async (commit, owner) => {
+    if (owner.stage === stage) fault.pass();
+    await commit();
+  }, states);
 }
 
 /** A bus that takes the records and then gives no answer. */
 function unsureBus(bus: Bus, fault: Fault): Bus {
-  return new Proxy(bus, {
-    get: (target, name) => {
-      if (name === "append") {
-        return async (records: readonly NewRecord[]) => {
-          await target.append(records);
-          if (records.some(({ topic }) => topic !== "events")) fault.pass();
-        };
-      }
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === "function" ? value.bind(target) : value;
+  return replacing(bus, {
+    append: async (records) => {
+      await bus.append(records);
+      if (records.some(({ topic }) => topic !== "events")) fault.pass();
     },
   });
-}
-
-/** Lets the stages do what they can without time passing. */
-async function turns(): Promise<void> {
-  for (let turn = 0; turn < 30; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Time goes on while a batch that failed waits for its next try. */
@@ -100,7 +78,7 @@ async function moveOnTo(rig: Rig, time: number): Promise<void> {
     done = true;
   });
   for (let step = 0; step < 100 && !done; step += 1) {
-    await turns();
+    await turns(30);
     if (!done) rig.clock.advance(secondMs);
   }
   if (!done) throw new Error("a stage never came to an end");
@@ -112,9 +90,9 @@ async function twoAttacksInOneRun(rig: Rig, arm: () => void): Promise<void> {
   arm();
   // The second comes while what the first brought about still waits for its retry.
   void rig.sendNow([reverseShell()]);
-  await turns();
+  await turns(30);
   void rig.sendNow([blobPost(night)]);
-  await turns();
+  await turns(30);
   await moveOnTo(rig, night + 5 * minuteMs);
   await moveOnTo(rig, night + 10 * minuteMs);
 }

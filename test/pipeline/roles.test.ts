@@ -12,6 +12,8 @@ import { openMemoryState } from "../../src/state/memory.ts";
 import type { StateStore } from "../../src/state/state.ts";
 import { openEmbeddedStore } from "../../src/store/embedded.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
+import { turns } from "../contract/bus.ts";
+import { replacing } from "../contract/replacing.ts";
 import { fakeSink, noticeOf } from "../sink/fakes.ts";
 import { demoConfig, night, rulesWithout } from "./company.ts";
 
@@ -25,19 +27,7 @@ function watched(bus: Bus, onConsume: (group: string) => void = () => undefined)
     handlers.set(settings.group, handler);
     return bus.consume(settings, handler);
   };
-  return { handlers, bus: new Proxy(bus, { get: getOr("consume", consume) }) };
-}
-
-function getOr(name: string, instead: unknown) {
-  return (target: Bus, key: string | symbol): unknown => {
-    if (key === name) return instead;
-    const value: unknown = Reflect.get(target, key);
-    return typeof value === "function" ? value.bind(target) : value;
-  };
-}
-
-async function turns(count = 20): Promise<void> {
-  for (let turn = 0; turn < count; turn += 1) await new Promise((done) => setImmediate(done));
+  return { handlers, bus: replacing(bus, { consume }) };
 }
 
 function open(

@@ -12,6 +12,10 @@ import { openEmbeddedState } from "../../src/state/embedded.ts";
 import { openMemoryState } from "../../src/state/memory.ts";
 import type { State, StateOwner, StateStore } from "../../src/state/state.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
+import { text, turns } from "../contract/bus.ts";
+import { replacing } from "../contract/replacing.ts";
+import { commitsThrough } from "../state/kept.ts";
+import { countingStage } from "./task-rig.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pipewarden-stage-"));
 let files = 0;
@@ -49,48 +53,30 @@ class Faults {
 }
 
 function faultyBus(bus: Bus, faults: Faults): Bus {
-  return {
+  return replacing(bus, {
     append: async (records) => {
       faults.pass("append");
       await bus.append(records);
       faults.pass("appended");
     },
-    consume: (settings, handler) => bus.consume(settings, handler),
-    partitions: (topic) => bus.partitions(topic),
-    first: (topic, partition) => bus.first(topic, partition),
-    end: (topic, partition) => bus.end(topic, partition),
-    find: (topic, partition, offset) => bus.find(topic, partition, offset),
-    close: () => bus.close(),
-  };
-}
-
-function faultyState(state: State, faults: Faults): State {
-  return {
-    table: (name) => state.table(name),
-    position: (topic, partition) => state.position(topic, partition),
-    advance: (topic, partition, next) => state.advance(topic, partition, next),
-    commit: async () => {
-      faults.pass("commit");
-      await state.commit();
-      faults.pass("saved");
-    },
-    rollback: () => state.rollback(),
-  };
+  });
 }
 
 /** A store whose commits may fail, and which shows the states that are open. */
 class WatchedStates implements StateStore {
   readonly opened = new Map<number, State>();
   readonly #states: StateStore;
-  readonly #faults: Faults;
 
   constructor(states: StateStore, faults: Faults) {
-    this.#states = states;
-    this.#faults = faults;
+    this.#states = commitsThrough(async (commit) => {
+      faults.pass("commit");
+      await commit();
+      faults.pass("saved");
+    }, states);
   }
 
   async open(owner: StateOwner): Promise<State> {
-    const state = faultyState(await this.#states.open(owner), this.#faults);
+    const state = await this.#states.open(owner);
     this.opened.set(owner.partition, state);
     return state;
   }
@@ -108,23 +94,8 @@ class WatchedStates implements StateStore {
   }
 }
 
-const text = (value: Uint8Array): string => Buffer.from(value).toString("utf8");
-
 function eventOf(value: string): NewRecord {
   return { topic: "events", key: value, value: Buffer.from(value) };
-}
-
-/** Counts each value in its state and says so on `matches`, under an id made of the value alone. */
-function countingStage(state: State, act: (value: string) => void = () => undefined): Stage {
-  const counts = state.table<number>("counts");
-  return {
-    apply: (records) =>
-      records.map(({ value }) => {
-        counts.put(text(value), (counts.get(text(value)) ?? 0) + 1);
-        act(text(value));
-        return { topic: "matches", key: text(value), value: Buffer.from(`id of ${text(value)}`) };
-      }),
-  };
 }
 
 interface Parts {
@@ -150,11 +121,6 @@ function runnerOf({ bus, clock, states, make }: Parts): StageRunner {
 function put(change: () => unknown): readonly NewRecord[] {
   change();
   return [];
-}
-
-/** Lets everything happen that can; retries and ticks only as far as the clock is moved. */
-async function turns(count = 40): Promise<void> {
-  for (let turn = 0; turn < count; turn += 1) await new Promise((done) => setImmediate(done));
 }
 
 /** Moves the clock on while the work waits for it. */
@@ -299,7 +265,7 @@ describe("a crash", () => {
       make,
     });
     await dying.start();
-    await turns();
+    await turns(40);
     await dying.stop();
     const saved = new WatchedStates(states.open(), new Faults());
     const next = runnerOf({ bus, clock, states: saved, make: (own) => countingStage(own) });
@@ -342,7 +308,7 @@ describe("a fault that passes", () => {
     await plainBus.append([eventOf("a")]);
     faults.strike(at, error);
     await runner.start();
-    await turns();
+    await turns(40);
     // What was decided before the bus refused is saved, and not decided again.
     expect(countsOf(states)).toEqual(saved);
     // The record, as its batch is not over, and what was decided.
@@ -370,7 +336,7 @@ describe("a fault that passes", () => {
     await drained(runner, clock);
     faults.strike(0, new UnavailableError("not now"));
     await plainBus.append([eventOf("b")]);
-    await turns();
+    await turns(40);
     expect(made).toEqual([0, 1]);
     expect(countsOf(states)).toEqual({ a: 1 });
     await drained(runner, clock);
@@ -398,7 +364,7 @@ describe("a batch that was saved in part", () => {
       ["a", "poison", "b", "c"].map((value) => ({ ...eventOf(value), key: "one" })),
     );
     await runner.start();
-    await turns();
+    await turns(40);
     expect(countsOf(states)).toEqual({ a: 1, b: 1 });
     expect(runner.backlog()).toBe(4);
     await drained(runner, clock);
@@ -474,7 +440,7 @@ describe("a record that cannot be applied", () => {
     await plainBus.append([eventOf("a")]);
     faults.strike(0, unavailable("intake-full"));
     await runner.start();
-    await turns();
+    await turns(40);
     expect(await valuesOf(plainBus, "dead-letters")).toEqual([]);
     expect(runner.backlog()).toBe(2);
     await drained(runner, clock);
@@ -510,26 +476,26 @@ describe("ticks", () => {
     const stage = dueStage([5_000], (now) => ticks.push(now));
     const { runner, plainBus, clock } = openParts(() => stage);
     await runner.start();
-    await turns();
+    await turns(40);
     clock.advanceTo(4_999);
-    await turns();
+    await turns(40);
     expect(ticks).toEqual([]);
     clock.advanceTo(5_000);
-    await turns();
+    await turns(40);
     expect(ticks).toEqual([5_000]);
     clock.advanceTo(6_000);
     await plainBus.append([eventOf("7000"), eventOf("6500")]);
-    await turns();
+    await turns(40);
     clock.advanceTo(6_500);
-    await turns();
+    await turns(40);
     clock.advanceTo(100_000);
-    await turns();
+    await turns(40);
     // One timer at a time: the second was set after the first had run.
     expect(ticks).toEqual([5_000, 6_500, 100_000]);
     expect(await valuesOf(plainBus, "matches")).toEqual(["5000@5000", "6500@6500", "7000@100000"]);
     await runner.stop();
     clock.advanceTo(200_000);
-    await turns();
+    await turns(40);
     expect(ticks).toHaveLength(3);
   });
 
@@ -545,7 +511,7 @@ describe("ticks", () => {
     };
     const { runner, clock } = openParts(() => stage);
     await runner.start();
-    await turns();
+    await turns(40);
     for (let step = 0; step < 100; step += 1) {
       clock.advance(1);
       await turns(2);
@@ -576,16 +542,16 @@ describe("ticks", () => {
     faults.strike(2, unavailable("intake-full"));
     faults.strike(6, unavailable("state-unavailable"));
     await runner.start();
-    await turns();
+    await turns(40);
     clock.advanceTo(1_000);
-    await turns();
+    await turns(40);
     expect(states.rows("ticks")).toEqual({});
     clock.advanceTo(1_999);
-    await turns();
+    await turns(40);
     expect(tried).toEqual([1_000]);
     for (const at of [2_000, 3_000, 4_000, 5_000, 9_000]) {
       clock.advanceTo(at);
-      await turns();
+      await turns(40);
     }
     expect(tried).toEqual([1_000, 2_000, 3_000, 4_000]);
     expect(states.rows("ticks")).toEqual({ ticked: 4_000 });
@@ -620,13 +586,13 @@ describe("one thing at a time", () => {
     const { runner, plainBus, clock, task } = openParts(() => stage);
     await plainBus.append([eventOf("a")]);
     await runner.start();
-    await turns();
+    await turns(40);
     const waiting = [
       task().change(() => put(() => happened.push("change 1"))),
       runner.tick(),
       task().change(() => put(() => happened.push("change 2"))),
     ];
-    await turns();
+    await turns(40);
     expect(happened).toEqual(["begin 1"]);
     open();
     await Promise.all(waiting);
@@ -641,19 +607,19 @@ describe("one thing at a time", () => {
     const { runner, plainBus, states } = openParts(() => stage);
     await plainBus.append([eventOf("a")]);
     await runner.start();
-    await turns();
+    await turns(40);
     let stopped = false;
     const stopping = runner.stop().then(() => {
       stopped = true;
     });
-    await turns();
+    await turns(40);
     expect(stopped).toBe(false);
     open();
     await stopping;
     expect(happened).toEqual(["begin 1", "end"]);
     expect(states.opened.get(0)?.position("events", 0)).toBe(1);
     await plainBus.append([eventOf("b")]);
-    await turns();
+    await turns(40);
     expect(happened).toHaveLength(2);
   });
 
@@ -664,19 +630,19 @@ describe("one thing at a time", () => {
     const { runner, plainBus, clock } = openParts(() => due);
     await plainBus.append([eventOf("a")]);
     await runner.start();
-    await turns();
+    await turns(40);
     const stopping = runner.stop();
     open();
     await stopping;
     clock.advanceTo(60_000);
-    await turns();
+    await turns(40);
     expect(happened).toEqual(["begin 1", "end"]);
   });
 
   it("saves a change, and takes it back when it cannot be saved", async () => {
     const { runner, states, faults, plainBus, clock, task } = openParts();
     await runner.start();
-    await turns();
+    await turns(40);
     const table = task().state.table<number>("counts");
     await task().change(() => put(() => table.put("x", 1)));
     faults.strike(0, unavailable("state-unavailable"));

@@ -2,63 +2,25 @@
 
 import { describe, expect, it } from "vitest";
 import type { BusRecord, NewRecord } from "../../src/bus/bus.ts";
-import { openMemoryBus } from "../../src/bus/memory.ts";
 import { VirtualClock } from "../../src/clock.ts";
 import { type ProblemCode, ServiceError, UnavailableError } from "../../src/error.ts";
-import type { OpenStage, Stage, TaskParts } from "../../src/pipeline/stage.ts";
-import { Task } from "../../src/pipeline/task.ts";
-import { openMemoryState } from "../../src/state/memory.ts";
+import type { OpenStage, Stage } from "../../src/pipeline/stage.ts";
 import type { StateStore } from "../../src/state/state.ts";
-import { silentTelemetry } from "../../src/telemetry.ts";
-
-async function turns(count = 20): Promise<void> {
-  for (let turn = 0; turn < count; turn += 1) await new Promise((done) => setImmediate(done));
-}
-
-function recordOf(value: string, offset: number, appendedAt = 0): BusRecord {
-  const place = { topic: "events", partition: 0, offset, appendedAt } as const;
-  return { ...place, key: value, value: Buffer.from(value) };
-}
+import { turns } from "../contract/bus.ts";
+import { commitsThrough } from "../state/kept.ts";
+import { recordOf, rigOf } from "./task-rig.ts";
 
 function coded(code: ProblemCode): ServiceError {
   return new ServiceError({ code, place: "x", expected: "this", found: "that" });
 }
 
-interface Parts {
-  readonly open: (parts: TaskParts) => OpenStage;
-  readonly states?: StateStore;
-  readonly clock?: VirtualClock;
-  readonly behind?: () => number | undefined;
-}
-
-function rigOf({ open, states = openMemoryState(), clock = new VirtualClock(), behind }: Parts) {
-  const bus = openMemoryBus({ clock });
-  const definition = { name: "detect", topic: "events", open } as const;
-  const settings = { definition, partition: 0, bus, states, clock, behind: behind ?? (() => 0) };
-  const openTask = () => Task.open({ ...settings, telemetry: silentTelemetry() });
-  return { bus, clock, openTask, letters: () => bus.end("dead-letters", 0) };
-}
-
 /** Whose commits fail with `error` while it gives one. */
 function failingCommits(error: () => Error | undefined): StateStore {
-  const states = openMemoryState();
-  return {
-    close: () => states.close(),
-    open: async (whose) => {
-      const state = await states.open(whose);
-      return {
-        table: (name) => state.table(name),
-        position: (topic, partition) => state.position(topic, partition),
-        advance: (topic, partition, next) => state.advance(topic, partition, next),
-        rollback: () => state.rollback(),
-        commit: async () => {
-          const failure = error();
-          if (failure !== undefined) throw failure;
-          await state.commit();
-        },
-      };
-    },
-  };
+  return commitsThrough(async (commit) => {
+    const failure = error();
+    if (failure !== undefined) throw failure;
+    await commit();
+  });
 }
 
 const only = (stage: Stage) => (): OpenStage => ({ make: () => stage });
@@ -72,8 +34,8 @@ describe("a record", () => {
         if (failing) throw coded(code);
         return [];
       };
-      const { openTask, letters } = rigOf({ open: only({ apply }) });
-      const task = await openTask();
+      const { open, letters } = rigOf({ open: only({ apply }) });
+      const task = await open();
       const records = [recordOf("a", 0), recordOf("b", 1)];
       await expect(task.batch(records)).rejects.toThrow(code);
       expect([task.position, await letters()]).toEqual([0, 0]);
@@ -87,8 +49,8 @@ describe("a record", () => {
   it("comes again while what is owed is too large to save, and is not set aside", async () => {
     let failing = true;
     const states = failingCommits(() => (failing ? coded("state-too-large") : undefined));
-    const { openTask, letters } = rigOf({ states, open: only({ apply: () => [] }) });
-    const task = await openTask();
+    const { open, letters } = rigOf({ states, open: only({ apply: () => [] }) });
+    const task = await open();
     const records = [recordOf("a", 0), recordOf("b", 1)];
     const refused = task.batch(records);
     await expect(refused).rejects.toThrow(UnavailableError);
@@ -117,7 +79,7 @@ describe("a record", () => {
       return [{ topic: "matches", key: "big", value: big }];
     };
     const rig = rigOf({ states, open: only({ apply }) });
-    const task = await rig.openTask();
+    const task = await rig.open();
     const batch = task.batch([recordOf("a", 0), recordOf("big", 1), recordOf("b", 2)]);
     const outcome = await batch.then(
       () => "done",
@@ -134,7 +96,7 @@ describe("a timer", () => {
   it("goes on though its stage could not be made again, and nothing is applied by the old one", async () => {
     let [unmakeable, ticks, made] = [false, 0, 0];
     const appliedBy: number[] = [];
-    const open = (): OpenStage => ({
+    const stage = (): OpenStage => ({
       make: () => {
         if (unmakeable) throw new TypeError("the builds are not loaded yet");
         const number = ++made;
@@ -153,8 +115,8 @@ describe("a timer", () => {
         };
       },
     });
-    const { clock, openTask, letters } = rigOf({ open });
-    const task = await openTask();
+    const { clock, open, letters } = rigOf({ open: stage });
+    const task = await open();
     for (let second = 0; second < 3; second += 1) {
       clock.advance(1_000);
       await turns();
@@ -184,8 +146,8 @@ describe("a timer", () => {
       nextTick: () => due,
     };
     let behind = 2;
-    const { openTask } = rigOf({ clock, behind: () => behind, open: only(stage) });
-    const task = await openTask();
+    const { open } = rigOf({ clock, behind: () => behind, open: only(stage) });
+    const task = await open();
     await task.batch([recordOf("a", 0, 50_000)]);
     for (let step = 0; step < 500; step += 1) {
       clock.advance(20);

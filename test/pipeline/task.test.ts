@@ -1,78 +1,19 @@
 /** @module One task: when its state is taken from it, what time it is for it, and how it ends. */
 
 import { describe, expect, it } from "vitest";
-import type { Bus, BusRecord } from "../../src/bus/bus.ts";
-import { openMemoryBus } from "../../src/bus/memory.ts";
 import { VirtualClock } from "../../src/clock.ts";
 import { ServiceError, UnavailableError } from "../../src/error.ts";
 import { noticeRecord } from "../../src/pipeline/records.ts";
 import type { OpenStage, Stage, TaskParts } from "../../src/pipeline/stage.ts";
 import { createDeliverStage, deliveryRecords } from "../../src/pipeline/stages.ts";
-import { Task } from "../../src/pipeline/task.ts";
 import { createDelivery } from "../../src/sink/sink.ts";
 import { openMemoryState } from "../../src/state/memory.ts";
-import type { State, StateStore } from "../../src/state/state.ts";
+import type { StateStore } from "../../src/state/state.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
+import { text, turns } from "../contract/bus.ts";
 import { fakeSink, noticeOf } from "../sink/fakes.ts";
-
-const owner = { stage: "detect", partition: 0 };
-const text = (value: Uint8Array): string => Buffer.from(value).toString("utf8");
-
-/** Lets everything happen that can without time passing. */
-async function turns(count = 20): Promise<void> {
-  for (let turn = 0; turn < count; turn += 1) await new Promise((done) => setImmediate(done));
-}
-
-function recordOf(value: string, offset: number, appendedAt = 0): BusRecord {
-  const place = { topic: "events", partition: 0, offset, appendedAt } as const;
-  return { ...place, key: value, value: Buffer.from(value) };
-}
-
-/** Counts each value in its state, and says so on `matches`. */
-function countingStage(state: State): Stage {
-  const counts = state.table<number>("counts");
-  return {
-    apply: (records) =>
-      records.map(({ value }) => {
-        counts.put(text(value), (counts.get(text(value)) ?? 0) + 1);
-        return { topic: "matches", key: text(value), value: Buffer.from(`id of ${text(value)}`) };
-      }),
-  };
-}
-
-interface Parts {
-  readonly open?: (parts: TaskParts) => OpenStage;
-  readonly states?: StateStore;
-  readonly clock?: VirtualClock;
-  readonly onAppend?: () => void;
-  readonly behind?: () => number | undefined;
-}
-
-interface Rig {
-  readonly clock: VirtualClock;
-  readonly states: StateStore;
-  /** What was appended to `matches`, in order. */
-  readonly appended: string[];
-  open(): Promise<Task>;
-}
-
-function rigOf(parts: Parts = {}): Rig {
-  const { clock = new VirtualClock(), states = openMemoryState() } = parts;
-  const { open = ({ state }) => ({ make: () => countingStage(state) }) } = parts;
-  const { onAppend = () => undefined, behind = () => 0 } = parts;
-  const appended: string[] = [];
-  const bus: Bus = {
-    ...openMemoryBus({ clock }),
-    append: async (records) => {
-      onAppend();
-      appended.push(...records.map(({ topic, value }) => `${topic}: ${text(value)}`));
-    },
-  };
-  const definition = { name: owner.stage, topic: "events", open } as const;
-  const settings = { definition, partition: 0, bus, states, clock, behind };
-  const telemetry = silentTelemetry();
-  return { clock, states, appended, open: () => Task.open({ ...settings, telemetry }) };
-}
+import { commitsThrough } from "../state/kept.ts";
+import { countingStage, owner, recordOf, rigOf } from "./task-rig.ts";
 
 /** What was last saved; whoever had the state has it no more. */
 async function saved(states: StateStore): Promise<Record<string, number>> {
@@ -81,24 +22,6 @@ async function saved(states: StateStore): Promise<Record<string, number>> {
 
 function taken(): ServiceError {
   return new ServiceError({ code: "state-taken", place: "x", expected: "ours", found: "theirs" });
-}
-
-/** Whose commits run through `around`. */
-function commitsThrough(around: (commit: () => Promise<void>) => Promise<void>): StateStore {
-  const states = openMemoryState();
-  return {
-    close: () => states.close(),
-    open: async (whose) => {
-      const state = await states.open(whose);
-      return {
-        table: (name) => state.table(name),
-        position: (topic, partition) => state.position(topic, partition),
-        advance: (topic, partition, next) => state.advance(topic, partition, next),
-        rollback: () => state.rollback(),
-        commit: () => around(() => state.commit()),
-      };
-    },
-  };
 }
 
 describe("a state that is taken", () => {
@@ -474,7 +397,10 @@ describe("a clean stop", () => {
     expect(rig.appended).toEqual(["matches: id of a", "matches: id of b"]);
   });
 
-  it("takes to the bus what that had refused before", async () => {
+  it.each([
+    ["takes to the bus what that had refused before", false, ["matches: id of a"]],
+    ["that cannot reach the bus leaves it to the next", true, []],
+  ])("%s", async (_name, isFullAtTheStop, appendedByTheStop) => {
     let full = true;
     const onAppend = () => {
       if (full) throw new UnavailableError("full");
@@ -483,22 +409,9 @@ describe("a clean stop", () => {
     const task = await rig.open();
     await expect(task.batch([recordOf("a", 0)])).rejects.toThrow(UnavailableError);
     expect(task.owed).toBe(1);
-    full = false;
+    full = isFullAtTheStop;
     await task.stop();
-    const next = await rig.open();
-    await next.stop();
-    expect(rig.appended).toEqual(["matches: id of a"]);
-  });
-
-  it("that cannot reach the bus leaves it to the next", async () => {
-    let full = true;
-    const onAppend = () => {
-      if (full) throw new UnavailableError("full");
-    };
-    const rig = rigOf({ onAppend });
-    const task = await rig.open();
-    await expect(task.batch([recordOf("a", 0)])).rejects.toThrow(UnavailableError);
-    await task.stop();
+    expect(rig.appended).toEqual(appendedByTheStop);
     full = false;
     const next = await rig.open();
     await next.stop();

@@ -9,18 +9,8 @@ import { UnavailableError } from "../../src/error.ts";
 import type { Sink } from "../../src/sink/sink.ts";
 import type { StateStore } from "../../src/state/state.ts";
 import type { Store } from "../../src/store/store.ts";
+import { replacing } from "../contract/replacing.ts";
 import { type Faults, failureOf, type Step, takenError } from "./faults.ts";
-
-/** `target` with some of its methods replaced; the others are its own. */
-export function replacing<T extends object>(target: T, methods: Partial<T>): T {
-  return new Proxy(target, {
-    get: (_target, name) => {
-      if (Object.hasOwn(methods, name)) return Reflect.get(methods, name);
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}
 
 export class Life {
   /** Resolves when the process dies. */

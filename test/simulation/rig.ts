@@ -20,8 +20,9 @@ import type { StateStore } from "../../src/state/state.ts";
 import { openMemoryStore } from "../../src/store/embedded.ts";
 import type { Store } from "../../src/store/store.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
+import { replacing } from "../contract/replacing.ts";
 import type { Faults } from "./faults.ts";
-import { type Life, replacing } from "./life.ts";
+import type { Life } from "./life.ts";
 import { Receiver } from "./receiver.ts";
 import { cacheHost, simulationRules } from "./rules.ts";
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { NewRecord } from "../../src/bus/bus.ts";
 import type { Sink } from "../../src/sink/sink.ts";
+import { replacing } from "../contract/replacing.ts";
 import { checkSeed, report, type Verdict } from "./check.ts";
 import { type FaultClass, faultClasses } from "./faults.ts";
-import { replacing } from "./life.ts";
 import { planOf } from "./plan.ts";
 import type { Durable } from "./rig.ts";
 

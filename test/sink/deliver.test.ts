@@ -2,7 +2,14 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Notice } from "../../src/alert/alert.ts";
 import { dayMs, hourMs, minuteMs, VirtualClock } from "../../src/clock.ts";
-import { createDelivery, type Delivery, type DeliverySettings } from "../../src/sink/sink.ts";
+import type { PendingRow } from "../../src/sink/outbox.ts";
+import {
+  createDelivery,
+  type Delivery,
+  type DeliveryChain,
+  type DeliverySettings,
+  type DeliveryStatus,
+} from "../../src/sink/sink.ts";
 import type { State } from "../../src/state/state.ts";
 import { silentTelemetry } from "../../src/telemetry.ts";
 import { type FakeSink, fakeSink, memoryState, noticeOf, start } from "./fakes.ts";
@@ -17,15 +24,29 @@ function update(incident: string, n: number): Notice {
   return noticeOf({ key: `${incident}/update/${n}`, kind: "update", incident });
 }
 
+interface WatchedChain extends DeliveryChain {
+  /** How far each notice of the incident has come as its state has it, oldest first. */
+  deliveriesOf(incidentId: string): readonly DeliveryStatus[];
+}
+
 interface Bench {
   readonly clock: VirtualClock;
   readonly state: State;
-  readonly delivery: ReturnType<typeof createDelivery>;
+  readonly delivery: WatchedChain;
   readonly metrics: () => Promise<string>;
   /** Promises and saves, as a stage does with its batch. */
   readonly promise: (...notices: Notice[]) => void;
   /** Moves time in steps small enough that no timer is met late, and lets everything settle. */
   readonly advance: (durationMs: number, stepMs?: number) => Promise<void>;
+}
+
+/** The rows of an incident, without what is kept only while they are owed. */
+function deliveriesIn(state: State, incidentId: string): readonly DeliveryStatus[] {
+  return ["settled", "pending"]
+    .flatMap((name) => [...state.table<PendingRow>(name).entries()])
+    .filter(([, row]) => row.incidentId === incidentId)
+    .map(([, { notice: _notice, order: _order, ...status }]) => status)
+    .sort((a, b) => a.promisedAt - b.promisedAt);
 }
 
 function bench(sinks: readonly FakeSink[], more: Partial<DeliverySettings> = {}): Bench {
@@ -36,7 +57,10 @@ function bench(sinks: readonly FakeSink[], more: Partial<DeliverySettings> = {})
     change();
     await state.commit();
   };
-  const delivery = createDelivery({ sinks, state, clock, telemetry, commit, ...more });
+  const chain = createDelivery({ sinks, state, clock, telemetry, commit, ...more });
+  const delivery = Object.assign(chain, {
+    deliveriesOf: (incidentId: string) => deliveriesIn(state, incidentId),
+  });
   return {
     clock,
     state,

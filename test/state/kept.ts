@@ -1,7 +1,12 @@
-/** @module A State for tests that can be crashed and opened again within one turn. */
+/**
+ * @module States for tests: one that can be crashed and opened again within one turn, and those
+ * whose commits go wrong.
+ */
 
+import { openMemoryState } from "../../src/state/memory.ts";
 import { type Position, StageState } from "../../src/state/stage-state.ts";
-import type { State } from "../../src/state/state.ts";
+import type { State, StateOwner, StateStore } from "../../src/state/state.ts";
+import { replacing } from "../contract/replacing.ts";
 
 /** What was committed, and the State over it. */
 export class KeptState {
@@ -44,4 +49,17 @@ export class KeptState {
       }
     });
   }
+}
+
+/** `states` whose commits run through `around`: what it does not call is not saved. */
+export function commitsThrough(
+  around: (commit: () => Promise<void>, owner: StateOwner) => Promise<void>,
+  states: StateStore = openMemoryState(),
+): StateStore {
+  return replacing(states, {
+    open: async (owner) => {
+      const state = await states.open(owner);
+      return replacing(state, { commit: () => around(() => state.commit(), owner) });
+    },
+  });
 }
