@@ -56,6 +56,11 @@ describe("a process with the roles", () => {
     [["correlate"], ["correlate"]],
     [["notify"], ["notify", "deliver"]],
     [["api"], ["store", "dead-letters"]],
+    // In the order of the journey, whatever order they are written in.
+    [
+      ["notify", "detect"],
+      ["builds", "detect", "notify", "deliver"],
+    ],
     [
       ["collect", "notify"],
       ["notify", "deliver"],
