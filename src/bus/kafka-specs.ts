@@ -42,16 +42,10 @@ export interface TopicSpecSettings {
   readonly retentionMs: (topic: Topic) => number | undefined;
 }
 
-/** A topic that holds the changes of one stage's states, a partition for each of them. */
-export interface StateTopic {
-  /** Without the prefix. */
-  readonly name: string;
-  readonly partitions: number;
-}
-
 /**
- * Stages whose state goes with a partition, and whether they have one for each or one in all. What
- * a process keeps whole (builds, store, dead letters) it keeps in its own files.
+ * Stages whose state goes with a partition, and whether they have one for each or one in all: the
+ * partitions of the topic that holds its changes. What a process keeps whole (builds, store, dead
+ * letters) it keeps in its own files.
  */
 const stages = [
   { stage: "detect", divided: true },
@@ -59,13 +53,6 @@ const stages = [
   { stage: "notify", divided: false },
   { stage: "deliver", divided: false },
 ] as const;
-
-/** On a bus whose divided topics have `partitions`. */
-export function stateTopics(partitions: number): readonly StateTopic[] {
-  return stages.map(({ stage, divided }) => {
-    return { name: `state.${stage}`, partitions: divided ? partitions : 1 };
-  });
-}
 
 /** Every topic of an installation, in the order of the journey. */
 export function topicSpecs(settings: TopicSpecSettings): readonly TopicSpec[] {
@@ -78,12 +65,12 @@ export function topicSpecs(settings: TopicSpecSettings): readonly TopicSpec[] {
     const configs = journeyConfigs(topic, retentionMs(topic) ?? retentionDefault(topic));
     return { name: `${topicPrefix}${topic}`, partitions: count, divided, ...copies, configs };
   });
-  const divided = new Set<string>(stages.filter((at) => at.divided).map(({ stage }) => stage));
-  const ofStates = stateTopics(partitions).map((topic): TopicSpec => {
+  const ofStates = stages.map(({ stage, divided }): TopicSpec => {
+    const name = `${topicPrefix}state.${stage}`;
     return {
-      name: `${topicPrefix}${topic.name}`,
-      partitions: topic.partitions,
-      divided: divided.has(topic.name.slice("state.".length)),
+      name,
+      partitions: divided ? partitions : 1,
+      divided,
       ...copies,
       configs: stateConfigs,
     };
