@@ -2,6 +2,7 @@
 
 import { dayMs, hourMs, minuteMs } from "../clock.ts";
 import { partitionsOf, type Topic, topics } from "./bus.ts";
+import type { Retention } from "./retention.ts";
 
 /** The largest record, and with it the largest batch of records that is sent. */
 export const recordBytesMax: number = 16 * 1024 * 1024;
@@ -38,8 +39,8 @@ export interface TopicSpecSettings {
   /** Of each divided topic. */
   readonly partitions: number;
   readonly replicationFactor?: number;
-  /** How long a topic keeps records, -1 for ever; 7 or 30 days where it says nothing. */
-  readonly retentionMs: (topic: Topic) => number | undefined;
+  /** By age: Kafka does not ask what has been handled. */
+  readonly retention?: Retention;
 }
 
 /**
@@ -56,13 +57,13 @@ const stages = [
 
 /** Every topic of an installation, in the order of the journey. */
 export function topicSpecs(settings: TopicSpecSettings): readonly TopicSpec[] {
-  const { topicPrefix, partitions, replicationFactor, retentionMs } = settings;
+  const { topicPrefix, partitions, replicationFactor, retention } = settings;
   const copies = replicationFactor === undefined ? {} : { replicas: replicationFactor };
   const ofJourney = topics.map((topic): TopicSpec => {
     const count = partitionsOf(topic, partitions);
     // One that is undivided has one partition however many the others have.
     const divided = partitionsOf(topic, 2) > 1;
-    const configs = journeyConfigs(topic, retentionMs(topic) ?? retentionDefault(topic));
+    const configs = journeyConfigs(topic, retention?.get(topic)?.maxAgeMs ?? forEver);
     return { name: `${topicPrefix}${topic}`, partitions: count, divided, ...copies, configs };
   });
   const ofStates = stages.map(({ stage, divided }): TopicSpec => {
@@ -78,12 +79,8 @@ export function topicSpecs(settings: TopicSpecSettings): readonly TopicSpec[] {
   return [...ofJourney, ...ofStates];
 }
 
-/** Facts that are joined to events of weeks later, and what must not get lost, stay longer. */
-const keptLong: ReadonlySet<Topic> = new Set(["builds", "pages", "dead-letters"]);
-
-function retentionDefault(topic: Topic): number {
-  return keptLong.has(topic) ? 30 * dayMs : 7 * dayMs;
-}
+/** What brokers call it as `retention.ms`. */
+const forEver = -1;
 
 /** What brokers refuse by default: a stamp that is an hour ahead. Ours may be; see below. */
 const anyTime = "9223372036854775807";

@@ -14,6 +14,7 @@ import {
   refreshLeaders,
   type TopicState,
 } from "./kafka-topic-check.ts";
+import type { Retention } from "./retention.ts";
 
 /** What is told of a partition: its oldest record kept, and the offset after its newest. */
 export interface Reach {
@@ -28,8 +29,8 @@ export interface KafkaTopicsSettings {
   readonly partitions?: number;
   /** Of topics that are made; absent means 3, or as many as there are brokers. */
   readonly replicationFactor?: number;
-  /** How long topics keep records, -1 for ever; 7 or 30 days where it says nothing. */
-  readonly retentionMs: (topic: Topic) => number | undefined;
+  /** By age, for topics that are made. */
+  readonly retention?: Retention;
 }
 
 const partitionsDefault = 4;

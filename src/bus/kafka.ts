@@ -39,8 +39,6 @@ export interface KafkaBusSettings extends KafkaConnection {
   readonly replicationFactor?: number;
   /** By age, for topics that are made. Kafka does not ask what has been handled. */
   readonly retention?: Retention;
-  /** How long those keep records that `retention` leaves out, -1 for ever; absent: 7 or 30 days. */
-  readonly retentionMs?: number;
   readonly clock: Clock;
   /** The most bytes of appends waiting for the brokers; 64 MiB when absent. */
   readonly backlogMax?: number;
@@ -67,7 +65,7 @@ export async function openKafkaBus(settings: KafkaBusSettings): Promise<Bus> {
     connection: settings,
     topicPrefix: settings.topicPrefix ?? topicPrefixDefault,
     ...(settings.partitions === undefined ? {} : { partitions: settings.partitions }),
-    retentionMs: (topic) => settings.retention?.get(topic)?.maxAgeMs ?? settings.retentionMs,
+    ...(settings.retention === undefined ? {} : { retention: settings.retention }),
     ...(settings.replicationFactor === undefined
       ? {}
       : { replicationFactor: settings.replicationFactor }),

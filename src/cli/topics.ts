@@ -53,12 +53,7 @@ async function checkTopics(
   }
   // Only here: the client takes its time to load, and no other command needs it.
   const { openTopicTool } = await import("../bus/kafka-topic-tool.ts");
-  const retention = retentionOf(bus);
-  const tool = await openTopicTool({
-    ...connection,
-    connection,
-    retentionMs: (topic) => retention.get(topic)?.maxAgeMs,
-  });
+  const tool = await openTopicTool({ ...connection, connection, retention: retentionOf(bus) });
   try {
     if (create) {
       for (const mending of await tool.mend({ force })) stderr.write(mendingLine(mending));
