@@ -40,8 +40,11 @@ const requestMsMax = 8 * secondMs;
 const silentMs = 5 * secondMs;
 const keepAliveMs = 60 * secondMs;
 
-/** Bounded: what lasts longer is retried by the bus, which can be closed meanwhile. */
-export const retrySettings = {
+/**
+ * Bounded: what lasts longer is retried by the bus, which can be closed meanwhile. Consumers and
+ * producers of the client have them too, but for what they set themselves.
+ */
+const retrySettings = {
   initialRetryTime: 100,
   maxRetryTime: 2 * secondMs,
   factor: 0.2,

@@ -7,7 +7,7 @@ import type { Cluster, Consumer } from "kafkajs";
 import { UnavailableError } from "../error.ts";
 import type { BusRecord, Offset, Topic } from "./bus.ts";
 import { partitionAssigner } from "./kafka-assigner.ts";
-import { brokerCode, KafkaClient, type KafkaConnection, retrySettings } from "./kafka-client.ts";
+import { brokerCode, KafkaClient, type KafkaConnection } from "./kafka-client.ts";
 import type { FetchedRecord } from "./kafka-link.ts";
 import { busRecord } from "./kafka-streams.ts";
 
@@ -60,7 +60,6 @@ export class KafkaFinder {
           return assigner(config);
         },
       ],
-      retry: { ...retrySettings },
     });
     this.#consumer.on("consumer.network.request_timeout", () => this.#client.dropSilent());
   }

@@ -9,7 +9,7 @@ import type { Consumer, EachBatchPayload } from "kafkajs";
 import { realClock, secondMs } from "../clock.ts";
 import type { Offset } from "./bus.ts";
 import { type Held, partitionAssigner } from "./kafka-assigner.ts";
-import { KafkaClient, type KafkaConnection, retrySettings } from "./kafka-client.ts";
+import { KafkaClient, type KafkaConnection } from "./kafka-client.ts";
 
 export interface LinkSettings {
   readonly connection: KafkaConnection;
@@ -100,7 +100,7 @@ export class KafkaLink {
         }),
       ],
       // Its own restarts leave out the errors it finds fatal; ours leave out none.
-      retry: { ...retrySettings, restartOnFailure: async () => false },
+      retry: { restartOnFailure: async () => false },
     });
     this.#listen();
   }

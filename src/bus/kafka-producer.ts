@@ -17,7 +17,6 @@ import {
   KafkaClient,
   type KafkaConnection,
   realPause,
-  retrySettings,
   rootOf,
   unavailable,
 } from "./kafka-client.ts";
@@ -123,7 +122,7 @@ export class KafkaProducer {
       allowAutoTopicCreation: false,
       createPartitioner: Partitioners.DefaultPartitioner,
       // One attempt: kafkajs refuses a 0 here, and no attempt has a number below this.
-      retry: { ...retrySettings, retries: Number.NaN },
+      retry: { retries: Number.NaN },
     });
     producer.on("producer.network.request_timeout", () => client.dropSilent());
     try {
