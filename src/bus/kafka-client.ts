@@ -11,7 +11,7 @@ import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { type ISocketFactoryArgs, Kafka, type KafkaConfig, logLevel } from "kafkajs";
 import { type EpochMs, realClock, secondMs } from "../clock.ts";
-import { ServiceError, shown } from "../error.ts";
+import { ServiceError, shown, UnavailableError } from "../error.ts";
 import { mendKafkajs } from "./kafka-mends.ts";
 import { oauthMechanism } from "./kafka-oauth.ts";
 
@@ -178,6 +178,30 @@ export function brokerCode(error: unknown): string | undefined {
   const root = rootOf(error);
   if (!(root instanceof Error) || !("type" in root)) return undefined;
   return typeof root.type === "string" ? root.type : undefined;
+}
+
+/** Whether kafkajs finds that the same request may succeed later. */
+export function isRetriable(error: unknown): boolean {
+  const root = rootOf(error);
+  return root instanceof Error && "retriable" in root && root.retriable === true;
+}
+
+/** Names the brokers in problems. */
+export function placeOf({ brokers }: Pick<KafkaConnection, "brokers">): string {
+  return `kafka ${brokers.join(",")}`;
+}
+
+/** Rejects with UnavailableError after `msMax` of real time, whatever kafkajs waits for. */
+export async function inTime<T>(answer: Promise<T>, msMax: number): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const cancel = realClock.after(msMax, () => {
+    late.reject(new UnavailableError(`no answer within ${msMax} ms`));
+  });
+  try {
+    return await Promise.race([answer, late.promise]);
+  } finally {
+    cancel();
+  }
 }
 
 /** Resolves after `delayMs` of real time: what brokers need does not follow a virtual clock. */

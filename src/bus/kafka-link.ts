@@ -9,7 +9,7 @@ import type { Consumer, EachBatchPayload } from "kafkajs";
 import { realClock, secondMs } from "../clock.ts";
 import type { Offset } from "./bus.ts";
 import { type Held, partitionAssigner } from "./kafka-assigner.ts";
-import { KafkaClient, type KafkaConnection } from "./kafka-client.ts";
+import { KafkaClient, type KafkaConnection, realPause } from "./kafka-client.ts";
 
 export interface LinkSettings {
   readonly connection: KafkaConnection;
@@ -223,9 +223,7 @@ export class KafkaLink {
     // A handler may be busy for longer than the session; while we wait, nobody else sends these.
     const beat = async () => {
       while (this.#letting && !this.#ended) {
-        await new Promise<void>((resolve) => {
-          realClock.after(heartbeatMs / 2, resolve);
-        });
+        await realPause(heartbeatMs / 2);
         if (this.#letting) await this.#heartbeat?.().catch(() => undefined);
       }
     };

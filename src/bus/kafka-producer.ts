@@ -10,12 +10,15 @@
  */
 
 import { type Message, Partitioners, type Producer, type ProducerBatch } from "kafkajs";
-import { minuteMs, realClock, secondMs } from "../clock.ts";
+import { growingMs, minuteMs, secondMs } from "../clock.ts";
 import { UnavailableError } from "../error.ts";
 import {
   brokerCode,
+  inTime,
+  isRetriable,
   KafkaClient,
   type KafkaConnection,
+  placeOf,
   realPause,
   rootOf,
   unavailable,
@@ -48,10 +51,9 @@ const forgotten: ReadonlySet<string> = new Set([
   "INVALID_PRODUCER_ID_MAPPING",
 ]);
 
-const pauseMsMin = 100;
-const pauseMsMax = 2 * secondMs;
+const pauseMs = { min: 100, max: 2 * secondMs };
 const openAttemptsMax = 4;
-/** Every request has its own limit, far below. */
+/** A send that takes so long is made again by another producer; each request has less. */
 const sendMsMax = minuteMs;
 
 export class KafkaProducer {
@@ -63,7 +65,7 @@ export class KafkaProducer {
 
   constructor(connection: KafkaConnection) {
     this.#connection = connection;
-    this.#place = `kafka ${connection.brokers.join(",")}`;
+    this.#place = placeOf(connection);
   }
 
   /** Rejects with bus-unavailable. */
@@ -76,7 +78,7 @@ export class KafkaProducer {
         if (attempt === openAttemptsMax || judged(error) !== "again") {
           throw unavailable(this.#place, error);
         }
-        await realPause(pauseMsMin * 2 ** attempt);
+        await realPause(growingMs(attempt, pauseMs));
       }
     }
   }
@@ -93,7 +95,10 @@ export class KafkaProducer {
       const watch: SendWatch = { acknowledged: new Set(), requests: [] };
       try {
         const producer = await this.#producer();
-        await inTime(watchSend(watch, () => producer.sendBatch(batchOf(remaining))));
+        await inTime(
+          watchSend(watch, () => producer.sendBatch(batchOf(remaining))),
+          sendMsMax,
+        );
         remaining = without(remaining, watch.acknowledged);
         if (remaining.length === 0) return;
       } catch (error) {
@@ -102,8 +107,7 @@ export class KafkaProducer {
         if (next !== "again") await this.#drop();
         if (next === "refused") throw unavailable(this.#place, rootOf(error));
       }
-      const pauseMs = Math.min(pauseMsMax, pauseMsMin * 2 ** Math.min(attempt, 10));
-      await Promise.race([realPause(pauseMs), this.#closing.promise]);
+      await Promise.race([realPause(growingMs(attempt, pauseMs)), this.#closing.promise]);
     }
   }
 
@@ -159,19 +163,6 @@ function without(
     .filter(({ messages }) => messages.length > 0);
 }
 
-/** Whatever kafkajs waits for: a send that takes so long is made again by another producer. */
-async function inTime(sending: Promise<void>): Promise<void> {
-  const late = Promise.withResolvers<never>();
-  const cancel = realClock.after(sendMsMax, () => {
-    late.reject(new UnavailableError(`no answer within ${sendMsMax} ms`));
-  });
-  try {
-    await Promise.race([sending, late.promise]);
-  } finally {
-    cancel();
-  }
-}
-
 function judged(error: unknown): "again" | "renew" | "refused" {
   const code = brokerCode(error);
   if (code !== undefined && forgotten.has(code)) return "renew";
@@ -179,5 +170,5 @@ function judged(error: unknown): "again" | "renew" | "refused" {
   if (!(root instanceof Error)) return "refused";
   if (root instanceof UnavailableError) return "renew";
   if (passing.has(root.name)) return "again";
-  return "retriable" in root && root.retriable === true ? "again" : "refused";
+  return isRetriable(error) ? "again" : "refused";
 }

@@ -4,7 +4,13 @@ import type { Admin } from "kafkajs";
 import { type EpochMs, realClock, secondMs } from "../clock.ts";
 import { ServiceError } from "../error.ts";
 import { type Offset, partitionsOf, type Topic, topics } from "./bus.ts";
-import { KafkaClient, type KafkaConnection, realPause, unavailable } from "./kafka-client.ts";
+import {
+  KafkaClient,
+  type KafkaConnection,
+  placeOf,
+  realPause,
+  unavailable,
+} from "./kafka-client.ts";
 import { topicSpecs } from "./kafka-specs.ts";
 import {
   createMissing,
@@ -148,7 +154,7 @@ export class KafkaTopics {
   }
 
   get place(): string {
-    return `kafka ${this.#settings.connection.brokers.join(",")}`;
+    return placeOf(this.#settings.connection);
   }
 
   /** A question without effect may be asked again: after a restart the first meets a dead line. */

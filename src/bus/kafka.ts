@@ -8,8 +8,7 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { type Clock, realClock, secondMs } from "../clock.ts";
-import { UnavailableError } from "../error.ts";
+import { type Clock, secondMs } from "../clock.ts";
 import type {
   Bus,
   BusRecord,
@@ -22,7 +21,7 @@ import type {
   Topic,
 } from "./bus.ts";
 import { KafkaAppends } from "./kafka-appends.ts";
-import { type KafkaConnection, realPause, unavailable } from "./kafka-client.ts";
+import { inTime, type KafkaConnection, placeOf, realPause, unavailable } from "./kafka-client.ts";
 import { KafkaConsumer } from "./kafka-consumer.ts";
 import { KafkaFinder } from "./kafka-finder.ts";
 import { KafkaProducer } from "./kafka-producer.ts";
@@ -95,7 +94,7 @@ class KafkaBus implements Bus {
     this.#settings = settings;
     this.#topics = topics;
     this.#producer = producer;
-    this.#place = `kafka ${settings.brokers.join(",")}`;
+    this.#place = placeOf(settings);
     this.#appends = new KafkaAppends({
       place: this.#place,
       partitions: topics.partitions,
@@ -159,17 +158,12 @@ class KafkaBus implements Bus {
       groupId: `${this.#settings.topicPrefix ?? topicPrefixDefault}find`,
       nameOf: (of) => this.#topics.nameOf(of),
     });
-    const late = Promise.withResolvers<never>();
-    const cancel = realClock.after(findMsMax, () => {
-      late.reject(new UnavailableError(`no answer within ${findMsMax} ms`));
-    });
     try {
       const found = finder.open().then(() => finder.find(topic, partition, offset));
-      return await Promise.race([found, late.promise]);
+      return await inTime(found, findMsMax);
     } catch (error) {
       throw unavailable(this.#place, error);
     } finally {
-      cancel();
       await finder.close();
     }
   }

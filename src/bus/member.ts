@@ -3,15 +3,14 @@
  * call at a time.
  */
 
-import { secondMs } from "../clock.ts";
+import { growingMs, secondMs } from "../clock.ts";
 import { ServiceError } from "../error.ts";
 import type { BusRecord, ConsumerHandler, ConsumerSettings, Offset, Topic } from "./bus.ts";
 import type { Cursor } from "./cursor.ts";
 import type { GroupSettings } from "./source.ts";
 
 const batchMaxDefault = 500;
-const retryMsMin = secondMs;
-const retryMsMax = 30 * secondMs;
+const retryMs = { min: secondMs, max: 30 * secondMs };
 
 /** The group, as its member sees it. */
 export interface MemberGroup {
@@ -286,7 +285,7 @@ export class Member {
       this.#report(cursor, error, 0);
       return;
     }
-    const delayMs = Math.min(retryMsMax, retryMsMin * 2 ** Math.min(cursor.failures, 10));
+    const delayMs = growingMs(cursor.failures, retryMs);
     cursor.failures++;
     const again = cursor.begun ? "ready" : "new";
     cursor.phase = "waiting";

@@ -10,7 +10,13 @@
 
 import kafkajs, { type Broker, type Cluster, type Consumer } from "kafkajs";
 import type { Offset } from "../bus/bus.ts";
-import { brokerCode, KafkaClient, type KafkaConnection, rootOf } from "../bus/kafka-client.ts";
+import {
+  brokerCode,
+  KafkaClient,
+  type KafkaConnection,
+  placeOf,
+  rootOf,
+} from "../bus/kafka-client.ts";
 import { ServiceError, shown, UnavailableError } from "../error.ts";
 import { NotAppended, type PartitionLog } from "./kafka-batch.ts";
 import { type LogRecord, parseStamp, type StoredRecord, stampText } from "./kafka-changelog.ts";
@@ -93,7 +99,7 @@ export class KafkaLogs {
   }
 
   get place(): string {
-    return `kafka ${this.#connection.brokers.join(",")}`;
+    return placeOf(this.#connection);
   }
 
   /** Rejects when no broker answers. */

@@ -26,7 +26,7 @@ import {
   type OwnerSettings,
   pause,
   textOf,
-  unavailable,
+  unanswered,
 } from "./kafka-answer.ts";
 import { checkSize, chunks, NotAppended, tooLarge } from "./kafka-batch.ts";
 import {
@@ -174,7 +174,7 @@ export class LogOwner {
         }
         if (closing.aborted || clock.now() >= until) {
           if (unknown) throw this.#end(this.#unknown(error));
-          throw unavailable(place, "brokers that answer", textOf(error), error);
+          throw unanswered(place, error);
         }
       }
       await pause(this.#settings, attempt);

@@ -9,7 +9,7 @@
  * of the last minutes.
  */
 
-import type { KafkaConnection } from "../bus/kafka-client.ts";
+import { type KafkaConnection, realPause } from "../bus/kafka-client.ts";
 import { type Clock, type EpochMs, minuteMs, realClock } from "../clock.ts";
 import { closedProblem, type OwnerSettings, unanswered } from "./kafka-answer.ts";
 import { KafkaLogs, type TopicPartition } from "./kafka-log.ts";
@@ -112,10 +112,8 @@ class KafkaState implements StateStore {
   async #close(): Promise<void> {
     this.#cancelCheck();
     this.#closing.abort();
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const cancel = clock.after(closeMsMax, resolve);
-    await Promise.race([late, Promise.all([...this.#owners.values()].map((o) => o.settled()))]);
-    cancel();
+    const settled = Promise.all([...this.#owners.values()].map((owner) => owner.settled()));
+    await Promise.race([settled, realPause(closeMsMax)]);
     await this.#logs.close();
   }
 
