@@ -9,7 +9,18 @@
 
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
-import { type ISocketFactoryArgs, Kafka, type KafkaConfig, logLevel } from "kafkajs";
+import {
+  type Admin,
+  type AdminConfig,
+  type Consumer,
+  type ConsumerConfig,
+  type ISocketFactoryArgs,
+  Kafka,
+  type KafkaConfig,
+  logLevel,
+  type Producer,
+  type ProducerConfig,
+} from "kafkajs";
 import { type EpochMs, realClock, secondMs } from "../clock.ts";
 import { ServiceError, shown, UnavailableError } from "../error.ts";
 import { mendKafkajs } from "./kafka-mends.ts";
@@ -89,8 +100,10 @@ class Sockets {
 
 /** One kafkajs client and its sockets: a guard that drops sockets hits nobody else's. */
 export class KafkaClient {
+  /** What is made of it directly drops no dead sockets, and is not disconnected by `close`. */
   readonly kafka: Kafka;
   readonly #sockets = new Sockets();
+  readonly #made: { disconnect(): Promise<void> }[] = [];
 
   constructor(connection: KafkaConnection) {
     mendKafkajs();
@@ -108,24 +121,38 @@ export class KafkaClient {
     });
   }
 
-  /** To be called when a request has timed out. */
-  dropSilent(): void {
-    this.#sockets.dropSilent();
+  admin(config?: AdminConfig): Admin {
+    const admin = this.kafka.admin(config);
+    admin.on("admin.network.request_timeout", () => this.#sockets.dropSilent());
+    this.#made.push(admin);
+    return admin;
+  }
+
+  consumer(config: ConsumerConfig): Consumer {
+    const consumer = this.kafka.consumer(config);
+    consumer.on("consumer.network.request_timeout", () => this.#sockets.dropSilent());
+    this.#made.push(consumer);
+    return consumer;
+  }
+
+  producer(config: ProducerConfig): Producer {
+    const producer = this.kafka.producer(config);
+    producer.on("producer.network.request_timeout", () => this.#sockets.dropSilent());
+    this.#made.push(producer);
+    return producer;
   }
 
   /**
-   * Runs a `disconnect` of kafkajs, which waits for answers; those that do not come are cut off.
+   * Disconnects what it has made, and does so at each call: a consumer that was joining at the
+   * first leaves its group at the second. That waits for answers; those that do not come are cut
+   * off. Never rejects.
    */
-  async close(disconnect: () => Promise<void>): Promise<void> {
+  async close(): Promise<void> {
     const cancel = realClock.after(closeMsMax, () => this.#sockets.close());
-    try {
-      await disconnect();
-    } catch {
-      // Nothing is in flight that anybody was told of; the sockets go all the same.
-    } finally {
-      cancel();
-      this.#sockets.close();
-    }
+    // Nothing is in flight that anybody was told of: the sockets go, whatever fails.
+    await Promise.allSettled(this.#made.map(async (made) => made.disconnect()));
+    cancel();
+    this.#sockets.close();
   }
 }
 

@@ -51,7 +51,7 @@ export class KafkaFinder {
       held: () => undefined,
       ended: () => undefined,
     });
-    this.#consumer = this.#client.kafka.consumer({
+    this.#consumer = this.#client.consumer({
       groupId: settings.groupId,
       allowAutoTopicCreation: false,
       partitionAssigners: [
@@ -61,7 +61,6 @@ export class KafkaFinder {
         },
       ],
     });
-    this.#consumer.on("consumer.network.request_timeout", () => this.#client.dropSilent());
   }
 
   /** Connects and joins no group. Rejects when no broker answers. */
@@ -102,6 +101,6 @@ export class KafkaFinder {
   }
 
   close(): Promise<void> {
-    return this.#client.close(() => this.#consumer.disconnect());
+    return this.#client.close();
   }
 }

@@ -81,7 +81,7 @@ export class KafkaLink {
     this.#settings = settings;
     this.#held = settings.held;
     this.#client = new KafkaClient(settings.connection);
-    this.#consumer = this.#client.kafka.consumer({
+    this.#consumer = this.#client.consumer({
       groupId: settings.groupId,
       sessionTimeout: settings.sessionMs,
       rebalanceTimeout: rebalanceMsMax,
@@ -117,7 +117,7 @@ export class KafkaLink {
       eachBatch: async (payload) => this.#batch(payload),
     });
     // Closed while it joined: kafkajs would stay in the group.
-    if (this.#ended) await this.#client.close(() => this.#consumer.disconnect());
+    if (this.#ended) await this.#client.close();
   }
 
   /** Fetches from `offset` on. */
@@ -162,7 +162,7 @@ export class KafkaLink {
   /** Leaves the group. No event follows. */
   async close(): Promise<void> {
     this.#ended = true;
-    await this.#client.close(() => this.#consumer.disconnect());
+    await this.#client.close();
   }
 
   /** kafkajs throws when it is not running: then a crash or a close is under way. */
@@ -177,7 +177,6 @@ export class KafkaLink {
 
   #listen(): void {
     const { events } = this.#settings;
-    this.#consumer.on("consumer.network.request_timeout", () => this.#client.dropSilent());
     this.#consumer.on("consumer.heartbeat", () => events.confirmed());
     this.#consumer.on("consumer.crash", ({ payload }) => this.#crash(payload.error));
     this.#consumer.on("consumer.group_join", ({ payload }) => {
@@ -235,7 +234,7 @@ export class KafkaLink {
   #crash(error: Error): void {
     if (this.#ended) return;
     this.#ended = true;
-    void this.#client.close(() => this.#consumer.disconnect());
+    void this.#client.close();
     this.#settings.events.crashed(error);
   }
 }

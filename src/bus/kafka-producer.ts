@@ -120,7 +120,7 @@ export class KafkaProducer {
   async #producer(): Promise<Producer> {
     if (this.#life !== undefined) return this.#life.producer;
     const client = new KafkaClient(this.#connection);
-    const producer = client.kafka.producer({
+    const producer = client.producer({
       idempotent: true,
       maxInFlightRequests: 1,
       allowAutoTopicCreation: false,
@@ -128,11 +128,10 @@ export class KafkaProducer {
       // One attempt: kafkajs refuses a 0 here, and no attempt has a number below this.
       retry: { retries: Number.NaN },
     });
-    producer.on("producer.network.request_timeout", () => client.dropSilent());
     try {
       await producer.connect();
     } catch (error) {
-      await client.close(() => producer.disconnect());
+      await client.close();
       throw error;
     }
     this.#life = { client, producer };
@@ -142,7 +141,7 @@ export class KafkaProducer {
   async #drop(): Promise<void> {
     const life = this.#life;
     this.#life = undefined;
-    await life?.client.close(() => life.producer.disconnect());
+    await life?.client.close();
   }
 }
 

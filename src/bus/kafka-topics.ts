@@ -56,8 +56,7 @@ export class KafkaTopics {
   constructor(settings: KafkaTopicsSettings) {
     this.#settings = settings;
     this.#client = new KafkaClient(settings.connection);
-    this.#admin = this.#client.kafka.admin();
-    this.#admin.on("admin.network.request_timeout", () => this.#client.dropSilent());
+    this.#admin = this.#client.admin();
   }
 
   /** Of each divided topic; known after `open` or `connect`. */
@@ -150,7 +149,7 @@ export class KafkaTopics {
   }
 
   close(): Promise<void> {
-    return this.#client.close(() => this.#admin.disconnect());
+    return this.#client.close();
   }
 
   get place(): string {

@@ -8,7 +8,7 @@
  * client's life, and the next request begins another: its sockets may be dead.
  */
 
-import kafkajs, { type Broker, type Cluster, type Consumer } from "kafkajs";
+import kafkajs, { type Broker, type Cluster } from "kafkajs";
 import type { Offset } from "../bus/bus.ts";
 import {
   brokerCode,
@@ -77,7 +77,6 @@ interface FetchedMessage {
 
 interface Life {
   readonly client: KafkaClient;
-  readonly consumer: Consumer;
   readonly cluster: Cluster;
   readonly known: Set<string>;
 }
@@ -148,8 +147,7 @@ export class KafkaLogs {
 
   async #partitionsOf(topic: string): Promise<number> {
     const client = new KafkaClient(this.#connection);
-    const admin = client.kafka.admin();
-    admin.on("admin.network.request_timeout", () => client.dropSilent());
+    const admin = client.admin();
     try {
       await admin.connect();
       const names = await admin.listTopics();
@@ -177,7 +175,7 @@ export class KafkaLogs {
       const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
       return topics.find(({ name }) => name === topic)?.partitions.length ?? 0;
     } finally {
-      await client.close(() => admin.disconnect());
+      await client.close();
     }
   }
 
@@ -309,7 +307,7 @@ export class KafkaLogs {
   async #bear(): Promise<Life> {
     const client = new KafkaClient(this.#connection);
     let cluster: Cluster | undefined;
-    const consumer = client.kafka.consumer({
+    const consumer = client.consumer({
       groupId: this.#groupId,
       allowAutoTopicCreation: false,
       // kafkajs hands its cluster to the assigners only, when the consumer is made.
@@ -320,13 +318,12 @@ export class KafkaLogs {
         },
       ],
     });
-    consumer.on("consumer.network.request_timeout", () => client.dropSilent());
     try {
       await consumer.connect();
       if (cluster === undefined) throw new UnavailableError("kafkajs gave no cluster");
-      return { client, consumer, cluster, known: new Set() };
+      return { client, cluster, known: new Set() };
     } catch (error) {
-      await client.close(() => consumer.disconnect());
+      await client.close();
       throw error;
     }
   }
@@ -338,7 +335,7 @@ export class KafkaLogs {
     void this.#life?.then((current) => {
       if (current === life) this.#life = undefined;
     });
-    const ending = life.client.close(() => life.consumer.disconnect());
+    const ending = life.client.close();
     this.#ending.add(ending);
     void ending.finally(() => this.#ending.delete(ending));
   }
