@@ -6,7 +6,7 @@ import type { Retention } from "./retention.ts";
 
 /** The largest record, and with it the largest batch of records that is sent. */
 export const recordBytesMax: number = 16 * 1024 * 1024;
-/** The largest batch of changes that a state saves at once. */
+/** The largest batch of changes that a state saves at once, and what it costs beside its texts. */
 export const stateBatchBytesMax: number = 32 * 1024 * 1024;
 /** What a broker must take: a record of the largest size, its key, its frame and the batch's. */
 const batchBytesNeeded = recordBytesMax + 1024 * 1024;

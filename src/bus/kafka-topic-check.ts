@@ -40,34 +40,54 @@ export function insyncFor(replicas: number): number {
   return replicas >= 3 ? 2 : 1;
 }
 
-/** Asks for every topic. Rejects as kafkajs does. */
-export async function inspectTopics(
+/** A topic as the brokers have it. */
+export type FoundTopic = Pick<TopicState, "replicas" | "configs" | "own"> & {
+  readonly partitions: number;
+  /** Partitions without a leader. */
+  readonly leaderless: number;
+};
+
+/** Those that there are, by name. Rejects as kafkajs does. */
+export async function foundTopics(
   admin: Admin,
-  specs: readonly TopicSpec[],
-): Promise<readonly TopicState[]> {
+  wanted: readonly string[],
+): Promise<ReadonlyMap<string, FoundTopic>> {
   const names = new Set(await admin.listTopics());
-  const known = specs.map(({ name }) => name).filter((name) => names.has(name));
-  if (known.length === 0) return specs.map(missing);
-  const { topics: found } = await admin.fetchTopicMetadata({ topics: known });
-  const metadata = new Map(found.map(({ name, partitions }) => [name, partitions]));
+  const known = wanted.filter((name) => names.has(name));
+  if (known.length === 0) return new Map();
+  const { topics } = await admin.fetchTopicMetadata({ topics: known });
   const { resources } = await admin.describeConfigs({
     includeSynonyms: false,
     resources: known.map((name) => ({ type: ConfigResourceTypes.TOPIC, name })),
   });
   const entries = new Map(resources.map((one) => [one.resourceName, one.configEntries]));
-  return specs.map((spec): TopicState => {
-    const partitions = metadata.get(spec.name);
-    if (partitions === undefined) return missing(spec);
-    const all = entries.get(spec.name) ?? [];
+  const found = topics.map(({ name, partitions }): [string, FoundTopic] => {
+    const all = entries.get(name) ?? [];
     const own = all.filter(({ configSource }) => configSource === topicSource);
-    const state = {
-      spec,
+    const topic = {
       partitions: partitions.length,
       replicas: Math.min(...partitions.map(({ replicas }) => replicas.length)),
+      leaderless: partitions.filter(({ leader }) => leader < 0).length,
       configs: new Map(all.map(({ configName, configValue }) => [configName, configValue])),
       own: new Map(own.map(({ configName, configValue }) => [configName, configValue])),
     };
-    const leaderless = partitions.filter(({ leader }) => leader < 0).length;
+    return [name, topic];
+  });
+  return new Map(found);
+}
+
+/** Asks for every topic. Rejects as kafkajs does. */
+export async function inspectTopics(
+  admin: Admin,
+  specs: readonly TopicSpec[],
+): Promise<readonly TopicState[]> {
+  const names = specs.map(({ name }) => name);
+  const found = await foundTopics(admin, names);
+  return specs.map((spec): TopicState => {
+    const topic = found.get(spec.name);
+    if (topic === undefined) return missing(spec);
+    const { leaderless, ...rest } = topic;
+    const state = { spec, ...rest };
     return { ...state, faults: faultsOf(state, leaderless) };
   });
 }

@@ -8,7 +8,7 @@
  * client's life, and the next request begins another: its sockets may be dead.
  */
 
-import kafkajs, { type Broker, type Cluster } from "kafkajs";
+import type { Broker, Cluster } from "kafkajs";
 import type { Offset } from "../bus/bus.ts";
 import {
   brokerCode,
@@ -17,20 +17,17 @@ import {
   placeOf,
   rootOf,
 } from "../bus/kafka-client.ts";
+import { stateBatchBytesMax } from "../bus/kafka-specs.ts";
+import { foundTopics } from "../bus/kafka-topic-check.ts";
 import { ServiceError, shown, UnavailableError } from "../error.ts";
 import { NotAppended, type PartitionLog } from "./kafka-batch.ts";
 import { type LogRecord, parseStamp, type StoredRecord, stampText } from "./kafka-changelog.ts";
-
-/** Node finds no such name among the exports of the CommonJS package. */
-const { ConfigResourceTypes } = kafkajs;
 
 export interface TopicPartition {
   readonly topic: string;
   readonly partition: number;
 }
 
-/** What the topics must take: the largest batch of an owner and what it costs beside its texts. */
-const messageBytesNeeded = 32 * 1024 * 1024;
 /** How long the brokers may take to copy a batch; shorter than a request may take. */
 const copyMsMax = 6_000;
 /** A fetch is for records that are there. */
@@ -150,30 +147,19 @@ export class KafkaLogs {
     const admin = client.admin();
     try {
       await admin.connect();
-      const names = await admin.listTopics();
-      if (!names.includes(topic)) {
+      const found = (await foundTopics(admin, [topic])).get(topic);
+      if (found === undefined) {
         throw invalid(topic, "the topic: pipewarden topics --create", "none");
       }
-      const configNames = ["cleanup.policy", "max.message.bytes"];
-      const { resources } = await admin.describeConfigs({
-        includeSynonyms: false,
-        resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames }],
-      });
-      const entries = new Map(
-        resources.flatMap(({ configEntries }) => {
-          return configEntries.map(({ configName, configValue }) => [configName, configValue]);
-        }),
-      );
-      const policy = entries.get("cleanup.policy") ?? "";
+      const policy = found.configs.get("cleanup.policy") ?? "";
       // With "delete" beside it, rows of old would go although they are the last of their key.
       if (policy !== "compact") throw invalid(`${topic}: cleanup.policy`, "compact", policy);
-      const bytes = Number(entries.get("max.message.bytes"));
-      if (!(bytes >= messageBytesNeeded)) {
-        const expected = `at least ${messageBytesNeeded}`;
+      const bytes = Number(found.configs.get("max.message.bytes"));
+      if (!(bytes >= stateBatchBytesMax)) {
+        const expected = `at least ${stateBatchBytesMax}`;
         throw invalid(`${topic}: max.message.bytes`, expected, String(bytes));
       }
-      const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
-      return topics.find(({ name }) => name === topic)?.partitions.length ?? 0;
+      return found.partitions;
     } finally {
       await client.close();
     }
