@@ -7,7 +7,7 @@ import { growingMs, secondMs } from "../clock.ts";
 import { ServiceError } from "../error.ts";
 import type { BusRecord, ConsumerHandler, ConsumerSettings, Offset, Topic } from "./bus.ts";
 import type { Cursor } from "./cursor.ts";
-import type { GroupSettings } from "./source.ts";
+import { lostTrouble, type MemberSettings } from "./source.ts";
 
 const batchMaxDefault = 500;
 const retryMs = { min: secondMs, max: 30 * secondMs };
@@ -15,7 +15,7 @@ const retryMs = { min: secondMs, max: 30 * secondMs };
 /** The group, as its member sees it. */
 export interface MemberGroup {
   readonly name: string;
-  readonly settings: GroupSettings;
+  readonly settings: MemberSettings;
   leave(member: Member): Promise<void>;
   drained(member: Member): Promise<void>;
   /** A cursor has moved or broken: see who has waited for that. */
@@ -251,15 +251,7 @@ export class Member {
     const first = source.first(topic, partition);
     if (next === undefined || next >= first) return;
     cursor.next = first;
-    const group = this.#group.name;
-    const lost = first - next;
-    const error = new ServiceError({
-      code: "bus-records-lost",
-      place: `${topic}/${partition}, group ${group}`,
-      expected: `the record of offset ${next}`,
-      found: `${first} as the oldest one kept`,
-    });
-    onTrouble({ group, topic, partition, error, retryAfterMs: 0, lost });
+    onTrouble(lostTrouble({ group: this.#group.name, topic, partition }, next, first));
     this.#group.progressed();
   }
 

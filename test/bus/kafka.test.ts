@@ -227,7 +227,6 @@ function playedStreams(reach: Reach) {
   const streams = new KafkaStreams({
     group: "g",
     topics: {
-      partitionsOf: () => 1,
       topicOf: (name: string) => (name === "t.events" ? "events" : undefined),
       reach: async (_topic: Topic) => new Map([[0, brokers.reach]]),
     },
