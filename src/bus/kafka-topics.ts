@@ -51,12 +51,15 @@ export class KafkaTopics {
   readonly #settings: KafkaTopicsSettings;
   readonly #client: KafkaClient;
   readonly #admin: Admin;
+  /** By the names on the brokers. */
+  readonly #topics: ReadonlyMap<string, Topic>;
   #partitions = 0;
 
   constructor(settings: KafkaTopicsSettings) {
     this.#settings = settings;
     this.#client = new KafkaClient(settings.connection);
     this.#admin = this.#client.admin();
+    this.#topics = new Map(topics.map((topic) => [this.nameOf(topic), topic]));
   }
 
   /** Of each divided topic; known after `open` or `connect`. */
@@ -79,7 +82,7 @@ export class KafkaTopics {
 
   /** The topic of a name on the brokers; undefined when it is not one of ours. */
   topicOf(name: string): Topic | undefined {
-    return topics.find((topic) => this.nameOf(topic) === name);
+    return this.#topics.get(name);
   }
 
   /**
@@ -175,7 +178,7 @@ export class KafkaTopics {
   /** The most partitions that a topic of the journey has; 0 when there is none. */
   async #most(): Promise<number> {
     const names = new Set(await this.#admin.listTopics());
-    const known = topics.map((topic) => this.nameOf(topic)).filter((name) => names.has(name));
+    const known = [...this.#topics.keys()].filter((name) => names.has(name));
     if (known.length === 0) return 0;
     const { topics: found } = await this.#admin.fetchTopicMetadata({ topics: known });
     return Math.max(...found.map(({ partitions }) => partitions.length));

@@ -106,6 +106,7 @@ export class LogOwner {
       checkSize(records, this.#settings.place);
       if (this.#settings.clock.now() - this.#heardAt > heardMsMax) await this.#glance();
       await this.#write(records);
+      if (this.#outdated.size === 0) return;
       this.#written = new Map(records.map(({ key, value }) => [key, value]));
       try {
         await this.#mend();
