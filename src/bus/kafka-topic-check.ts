@@ -36,7 +36,7 @@ const insync = "min.insync.replicas";
 const topicSource: ConfigSource = 1;
 
 /** How many copies there must be at least before an append counts: two, where there are three. */
-export function insyncFor(replicas: number): number {
+function insyncFor(replicas: number): number {
   return replicas >= 3 ? 2 : 1;
 }
 
@@ -192,7 +192,7 @@ export async function refreshLeaders(admin: Admin, name: string): Promise<void> 
 }
 
 /** The reason of a refusal in the brokers' words: kafkajs hides those of several topics. */
-export function isExists(error: unknown): boolean {
+function isExists(error: unknown): boolean {
   return partsOf(error).every((part) => brokerCode(part) === "TOPIC_ALREADY_EXISTS");
 }
 

@@ -8,13 +8,14 @@ import { retentionOf } from "../bus/retention.ts";
 import { dayMs, hourMs, minuteMs, realClock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import { ServiceError } from "../error.ts";
-import { type CliStreams, jsonLine, paint, shownLines, table } from "./terminal.ts";
-
-export interface TopicsParts {
-  readonly streams: CliStreams;
-  readonly answer: (code: number) => void;
-  readonly configOf: (options: { readonly config?: string }) => Config;
-}
+import {
+  type CliStreams,
+  type CommandParts,
+  jsonLine,
+  paint,
+  shownLines,
+  table,
+} from "./terminal.ts";
 
 interface Options {
   readonly config?: string;
@@ -24,7 +25,7 @@ interface Options {
 }
 
 /** Adds `topics`. Exit code: 0; 1 when a topic is not as it must be. */
-export function addTopicsCommand(program: Command, parts: TopicsParts): void {
+export function addTopicsCommand(program: Command, parts: CommandParts): void {
   program
     .command("topics")
     .description("check the topics on Kafka against what the service needs")

@@ -50,10 +50,6 @@ export async function pause({ clock, closing }: OwnerSettings, attempt: number):
   cancel();
 }
 
-export function closedProblem(place: string): ServiceError {
-  return unavailable(place, "an open state", "a closed one");
-}
-
 export function unavailable(
   place: string,
   expected: string,
