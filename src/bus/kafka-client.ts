@@ -1,6 +1,6 @@
 /**
- * @module How the Kafka bus reaches its brokers: a client of its own for each task, on sockets that
- * cannot hang for ever.
+ * @module How the bus and the states on Kafka reach their brokers: a client of its own for each
+ * task, on sockets that cannot hang for ever.
  *
  * kafkajs keeps a connection after a request on it has timed out, and sends the next one down the
  * same dead line. So each client remembers its sockets and drops the silent ones when a request

@@ -191,7 +191,7 @@ export async function refreshLeaders(admin: Admin, name: string): Promise<void> 
   await admin.describeConfigs({ includeSynonyms: false, resources: [resource] });
 }
 
-/** The reason of a refusal in the brokers' words: kafkajs hides those of several topics. */
+/** Whether nothing was wrong but that topics are there already. */
 function isExists(error: unknown): boolean {
   return partsOf(error).every((part) => brokerCode(part) === "TOPIC_ALREADY_EXISTS");
 }

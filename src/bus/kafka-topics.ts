@@ -62,7 +62,7 @@ export class KafkaTopics {
     this.#topics = new Map(topics.map((topic) => [this.nameOf(topic), topic]));
   }
 
-  /** Of each divided topic; known after `open` or `connect`. */
+  /** Of each divided topic; known once `open` or `connect` has resolved, 0 before. */
   get partitions(): number {
     return this.#partitions;
   }
@@ -71,7 +71,7 @@ export class KafkaTopics {
     return this.#admin;
   }
 
-  /** Known after `open`. */
+  /** Of any topic; known when `partitions` is. */
   partitionsOf(topic: Topic): number {
     return partitionsOf(topic, this.#partitions);
   }

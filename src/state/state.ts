@@ -38,10 +38,10 @@ export interface State {
   /**
    * Saves every change since the last commit, and the positions, as one. Nothing may be changed
    * before it resolves. Rejects with state-unavailable when nothing was saved, and with
-   * state-too-large when it never will be (see `commitChangesMax`): the changes stay for another try or a rollback. Rejects
-   * with state-taken when the same state has been opened again since, by this process or another
-   * one, or when nobody knows what was saved: this State must not be used any more, and whoever
-   * still owns the partition opens it anew.
+   * state-too-large when it never will be (see `commitChangesMax`): the changes stay for another
+   * try or a rollback. Rejects with state-taken when the same state has been opened again since, by
+   * this process or another one, or when nobody knows what was saved: this State must not be used
+   * any more, and whoever still owns the partition opens it anew.
    */
   commit(): Promise<void>;
   /** Forgets every change since the last commit: for a batch that failed half-way. */
