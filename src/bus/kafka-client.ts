@@ -52,8 +52,9 @@ const silentMs = 5 * secondMs;
 const keepAliveMs = 60 * secondMs;
 
 /**
- * Bounded: what lasts longer is retried by the bus, which can be closed meanwhile. Consumers and
- * producers of the client have them too, but for what they set themselves.
+ * Bounded: what lasts longer is retried by the bus, which can be closed meanwhile. kafkajs gives
+ * them to consumers and producers too, but for what those set; a consumer that sets nothing has 5
+ * retries, whatever stands here.
  */
 const retrySettings = {
   initialRetryTime: 100,
