@@ -10,6 +10,14 @@ export const minuteMs = 60 * secondMs;
 export const hourMs = 60 * minuteMs;
 export const dayMs = 24 * hourMs;
 
+/** Before attempt 0, 1, 2, …: `min`, twice as long each time, and `max` in the end. */
+export function growingMs(
+  attempt: number,
+  { min, max }: { readonly min: number; readonly max: number },
+): number {
+  return Math.min(max, min * 2 ** Math.min(attempt, 10));
+}
+
 /** Tells the time and wakes callers later. Every timer of the service goes through one of these. */
 export interface Clock {
   now(): EpochMs;

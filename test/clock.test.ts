@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { VirtualClock } from "../src/clock.ts";
+import { growingMs, VirtualClock } from "../src/clock.ts";
 
 describe("VirtualClock", () => {
   it("runs the timers due on the way in order of their time, each at its time", () => {
@@ -75,5 +75,22 @@ describe("VirtualClock", () => {
     clock.advance(100);
     cancelAfter();
     expect(ran).toEqual(["ran"]);
+  });
+});
+
+describe("growingMs", () => {
+  it.each([
+    [0, 100],
+    [1, 200],
+    [4, 1_600],
+    [5, 2_000],
+    [10_000, 2_000],
+  ])("says for attempt %d: %d ms", (attempt, ms) => {
+    expect(growingMs(attempt, { min: 100, max: 2_000 })).toBe(ms);
+  });
+
+  it("grows no more after the tenth attempt", () => {
+    const bounds = { min: 1, max: Number.POSITIVE_INFINITY };
+    expect([9, 10, 11].map((attempt) => growingMs(attempt, bounds))).toEqual([512, 1024, 1024]);
   });
 });

@@ -1,6 +1,6 @@
 /**
- * @module How the Kafka bus reaches its brokers: a client of its own for each task, on sockets that
- * cannot hang for ever.
+ * @module How the bus and the states on Kafka reach their brokers: a client of its own for each
+ * task, on sockets that cannot hang for ever.
  *
  * kafkajs keeps a connection after a request on it has timed out, and sends the next one down the
  * same dead line. So each client remembers its sockets and drops the silent ones when a request
@@ -9,9 +9,20 @@
 
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
-import { type ISocketFactoryArgs, Kafka, type KafkaConfig, logLevel } from "kafkajs";
+import {
+  type Admin,
+  type AdminConfig,
+  type Consumer,
+  type ConsumerConfig,
+  type ISocketFactoryArgs,
+  Kafka,
+  type KafkaConfig,
+  logLevel,
+  type Producer,
+  type ProducerConfig,
+} from "kafkajs";
 import { type EpochMs, realClock, secondMs } from "../clock.ts";
-import { ServiceError, shown } from "../error.ts";
+import { ServiceError, shown, UnavailableError } from "../error.ts";
 import { mendKafkajs } from "./kafka-mends.ts";
 import { oauthMechanism } from "./kafka-oauth.ts";
 
@@ -40,8 +51,12 @@ const requestMsMax = 8 * secondMs;
 const silentMs = 5 * secondMs;
 const keepAliveMs = 60 * secondMs;
 
-/** Bounded: what lasts longer is retried by the bus, which can be closed meanwhile. */
-export const retrySettings = {
+/**
+ * Bounded: what lasts longer is retried by the bus, which can be closed meanwhile. kafkajs gives
+ * them to consumers and producers too, but for what those set; a consumer that sets nothing has 5
+ * retries, whatever stands here.
+ */
+const retrySettings = {
   initialRetryTime: 100,
   maxRetryTime: 2 * secondMs,
   factor: 0.2,
@@ -86,8 +101,10 @@ class Sockets {
 
 /** One kafkajs client and its sockets: a guard that drops sockets hits nobody else's. */
 export class KafkaClient {
+  /** What is made of it directly drops no dead sockets, and is not disconnected by `close`. */
   readonly kafka: Kafka;
   readonly #sockets = new Sockets();
+  readonly #made: { disconnect(): Promise<void> }[] = [];
 
   constructor(connection: KafkaConnection) {
     mendKafkajs();
@@ -105,24 +122,38 @@ export class KafkaClient {
     });
   }
 
-  /** To be called when a request has timed out. */
-  dropSilent(): void {
-    this.#sockets.dropSilent();
+  admin(config?: AdminConfig): Admin {
+    const admin = this.kafka.admin(config);
+    admin.on("admin.network.request_timeout", () => this.#sockets.dropSilent());
+    this.#made.push(admin);
+    return admin;
+  }
+
+  consumer(config: ConsumerConfig): Consumer {
+    const consumer = this.kafka.consumer(config);
+    consumer.on("consumer.network.request_timeout", () => this.#sockets.dropSilent());
+    this.#made.push(consumer);
+    return consumer;
+  }
+
+  producer(config: ProducerConfig): Producer {
+    const producer = this.kafka.producer(config);
+    producer.on("producer.network.request_timeout", () => this.#sockets.dropSilent());
+    this.#made.push(producer);
+    return producer;
   }
 
   /**
-   * Runs a `disconnect` of kafkajs, which waits for answers; those that do not come are cut off.
+   * Disconnects what it has made, and does so at each call: a consumer that was joining at the
+   * first leaves its group at the second. That waits for answers; those that do not come are cut
+   * off. Never rejects.
    */
-  async close(disconnect: () => Promise<void>): Promise<void> {
+  async close(): Promise<void> {
     const cancel = realClock.after(closeMsMax, () => this.#sockets.close());
-    try {
-      await disconnect();
-    } catch {
-      // Nothing is in flight that anybody was told of; the sockets go all the same.
-    } finally {
-      cancel();
-      this.#sockets.close();
-    }
+    // Nothing is in flight that anybody was told of: the sockets go, whatever fails.
+    await Promise.allSettled(this.#made.map(async (made) => made.disconnect()));
+    cancel();
+    this.#sockets.close();
   }
 }
 
@@ -175,6 +206,30 @@ export function brokerCode(error: unknown): string | undefined {
   const root = rootOf(error);
   if (!(root instanceof Error) || !("type" in root)) return undefined;
   return typeof root.type === "string" ? root.type : undefined;
+}
+
+/** Whether kafkajs finds that the same request may succeed later. */
+export function isRetriable(error: unknown): boolean {
+  const root = rootOf(error);
+  return root instanceof Error && "retriable" in root && root.retriable === true;
+}
+
+/** Names the brokers in problems. */
+export function placeOf({ brokers }: Pick<KafkaConnection, "brokers">): string {
+  return `kafka ${brokers.join(",")}`;
+}
+
+/** Rejects with UnavailableError after `msMax` of real time, whatever kafkajs waits for. */
+export async function inTime<T>(answer: Promise<T>, msMax: number): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const cancel = realClock.after(msMax, () => {
+    late.reject(new UnavailableError(`no answer within ${msMax} ms`));
+  });
+  try {
+    return await Promise.race([answer, late.promise]);
+  } finally {
+    cancel();
+  }
 }
 
 /** Resolves after `delayMs` of real time: what brokers need does not follow a virtual clock. */

@@ -6,7 +6,7 @@
  * too, after the fact: so that lag can be watched, and others of the group can tell how far it is.
  */
 
-import { type Clock, realClock, secondMs } from "../clock.ts";
+import { type Clock, growingMs, realClock, secondMs } from "../clock.ts";
 import { UnavailableError } from "../error.ts";
 import type {
   Consumer,
@@ -19,9 +19,9 @@ import type {
 import type { Cursor } from "./cursor.ts";
 import {
   brokerCode,
+  isRetriable,
   type KafkaConnection,
   realPause,
-  rootOf,
   unavailable,
 } from "./kafka-client.ts";
 import { KafkaCommits } from "./kafka-commits.ts";
@@ -45,9 +45,8 @@ export interface KafkaConsumerSettings {
   readonly settled: () => Promise<void>;
 }
 
-const restartMsMin = secondMs;
-/** As long as partitions may stand still after the brokers are back. */
-const restartMsMax = 4 * secondMs;
+/** At most as long as partitions may stand still after the brokers are back. */
+const restartMs = { min: secondMs, max: 4 * secondMs };
 const drainedMs = 50;
 const silentSessions = 3;
 
@@ -254,9 +253,9 @@ export class KafkaConsumer implements Consumer {
 
   async #restart(error: Error): Promise<void> {
     if (this.#stopping !== undefined) return;
-    const delayMs = Math.min(restartMsMax, restartMsMin * 2 ** Math.min(this.#failures, 10));
+    const delayMs = growingMs(this.#failures, restartMs);
     this.#failures++;
-    const told = isPassing(error) ? unavailable(this.#place, error) : error;
+    const told = isNobodysFault(error) ? unavailable(this.#place, error) : error;
     this.#streams.report(told, delayMs, this.#settings.consumer.topics);
     await this.#rejoin();
     await realPause(delayMs);
@@ -282,10 +281,7 @@ const ofGroups: ReadonlySet<string> = new Set([
   "REBALANCE_IN_PROGRESS",
 ]);
 
-/** A broker that is away or comes up, or a group that changes: no fault of anybody. */
-function isPassing(error: Error): boolean {
-  const root = rootOf(error);
-  if (!(root instanceof Error)) return false;
-  const retriable = "retriable" in root && root.retriable === true;
-  return retriable || ofGroups.has(brokerCode(error) ?? "");
+/** A broker that is away or comes up, or a group that changes. */
+function isNobodysFault(error: Error): boolean {
+  return isRetriable(error) || ofGroups.has(brokerCode(error) ?? "");
 }

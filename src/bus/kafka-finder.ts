@@ -7,7 +7,7 @@ import type { Cluster, Consumer } from "kafkajs";
 import { UnavailableError } from "../error.ts";
 import type { BusRecord, Offset, Topic } from "./bus.ts";
 import { partitionAssigner } from "./kafka-assigner.ts";
-import { brokerCode, KafkaClient, type KafkaConnection, retrySettings } from "./kafka-client.ts";
+import { brokerCode, KafkaClient, type KafkaConnection } from "./kafka-client.ts";
 import type { FetchedRecord } from "./kafka-link.ts";
 import { busRecord } from "./kafka-streams.ts";
 
@@ -51,7 +51,7 @@ export class KafkaFinder {
       held: () => undefined,
       ended: () => undefined,
     });
-    this.#consumer = this.#client.kafka.consumer({
+    this.#consumer = this.#client.consumer({
       groupId: settings.groupId,
       allowAutoTopicCreation: false,
       partitionAssigners: [
@@ -60,9 +60,7 @@ export class KafkaFinder {
           return assigner(config);
         },
       ],
-      retry: { ...retrySettings },
     });
-    this.#consumer.on("consumer.network.request_timeout", () => this.#client.dropSilent());
   }
 
   /** Connects and joins no group. Rejects when no broker answers. */
@@ -103,6 +101,6 @@ export class KafkaFinder {
   }
 
   close(): Promise<void> {
-    return this.#client.close(() => this.#consumer.disconnect());
+    return this.#client.close();
   }
 }

@@ -9,7 +9,7 @@ import type { Consumer, EachBatchPayload } from "kafkajs";
 import { realClock, secondMs } from "../clock.ts";
 import type { Offset } from "./bus.ts";
 import { type Held, partitionAssigner } from "./kafka-assigner.ts";
-import { KafkaClient, type KafkaConnection, retrySettings } from "./kafka-client.ts";
+import { KafkaClient, type KafkaConnection, realPause } from "./kafka-client.ts";
 
 export interface LinkSettings {
   readonly connection: KafkaConnection;
@@ -81,7 +81,7 @@ export class KafkaLink {
     this.#settings = settings;
     this.#held = settings.held;
     this.#client = new KafkaClient(settings.connection);
-    this.#consumer = this.#client.kafka.consumer({
+    this.#consumer = this.#client.consumer({
       groupId: settings.groupId,
       sessionTimeout: settings.sessionMs,
       rebalanceTimeout: rebalanceMsMax,
@@ -100,7 +100,7 @@ export class KafkaLink {
         }),
       ],
       // Its own restarts leave out the errors it finds fatal; ours leave out none.
-      retry: { ...retrySettings, restartOnFailure: async () => false },
+      retry: { restartOnFailure: async () => false },
     });
     this.#listen();
   }
@@ -117,7 +117,7 @@ export class KafkaLink {
       eachBatch: async (payload) => this.#batch(payload),
     });
     // Closed while it joined: kafkajs would stay in the group.
-    if (this.#ended) await this.#client.close(() => this.#consumer.disconnect());
+    if (this.#ended) await this.#client.close();
   }
 
   /** Fetches from `offset` on. */
@@ -162,7 +162,7 @@ export class KafkaLink {
   /** Leaves the group. No event follows. */
   async close(): Promise<void> {
     this.#ended = true;
-    await this.#client.close(() => this.#consumer.disconnect());
+    await this.#client.close();
   }
 
   /** kafkajs throws when it is not running: then a crash or a close is under way. */
@@ -177,7 +177,6 @@ export class KafkaLink {
 
   #listen(): void {
     const { events } = this.#settings;
-    this.#consumer.on("consumer.network.request_timeout", () => this.#client.dropSilent());
     this.#consumer.on("consumer.heartbeat", () => events.confirmed());
     this.#consumer.on("consumer.crash", ({ payload }) => this.#crash(payload.error));
     this.#consumer.on("consumer.group_join", ({ payload }) => {
@@ -223,9 +222,7 @@ export class KafkaLink {
     // A handler may be busy for longer than the session; while we wait, nobody else sends these.
     const beat = async () => {
       while (this.#letting && !this.#ended) {
-        await new Promise<void>((resolve) => {
-          realClock.after(heartbeatMs / 2, resolve);
-        });
+        await realPause(heartbeatMs / 2);
         if (this.#letting) await this.#heartbeat?.().catch(() => undefined);
       }
     };
@@ -237,7 +234,7 @@ export class KafkaLink {
   #crash(error: Error): void {
     if (this.#ended) return;
     this.#ended = true;
-    void this.#client.close(() => this.#consumer.disconnect());
+    void this.#client.close();
     this.#settings.events.crashed(error);
   }
 }

@@ -10,14 +10,16 @@
  */
 
 import { type Message, Partitioners, type Producer, type ProducerBatch } from "kafkajs";
-import { minuteMs, realClock, secondMs } from "../clock.ts";
+import { growingMs, minuteMs, secondMs } from "../clock.ts";
 import { UnavailableError } from "../error.ts";
 import {
   brokerCode,
+  inTime,
+  isRetriable,
   KafkaClient,
   type KafkaConnection,
+  placeOf,
   realPause,
-  retrySettings,
   rootOf,
   unavailable,
 } from "./kafka-client.ts";
@@ -49,10 +51,9 @@ const forgotten: ReadonlySet<string> = new Set([
   "INVALID_PRODUCER_ID_MAPPING",
 ]);
 
-const pauseMsMin = 100;
-const pauseMsMax = 2 * secondMs;
+const pauseMs = { min: 100, max: 2 * secondMs };
 const openAttemptsMax = 4;
-/** Every request has its own limit, far below. */
+/** A send that takes so long is made again by another producer; each request has less. */
 const sendMsMax = minuteMs;
 
 export class KafkaProducer {
@@ -64,7 +65,7 @@ export class KafkaProducer {
 
   constructor(connection: KafkaConnection) {
     this.#connection = connection;
-    this.#place = `kafka ${connection.brokers.join(",")}`;
+    this.#place = placeOf(connection);
   }
 
   /** Rejects with bus-unavailable. */
@@ -77,7 +78,7 @@ export class KafkaProducer {
         if (attempt === openAttemptsMax || judged(error) !== "again") {
           throw unavailable(this.#place, error);
         }
-        await realPause(pauseMsMin * 2 ** attempt);
+        await realPause(growingMs(attempt, pauseMs));
       }
     }
   }
@@ -94,7 +95,10 @@ export class KafkaProducer {
       const watch: SendWatch = { acknowledged: new Set(), requests: [] };
       try {
         const producer = await this.#producer();
-        await inTime(watchSend(watch, () => producer.sendBatch(batchOf(remaining))));
+        await inTime(
+          watchSend(watch, () => producer.sendBatch(batchOf(remaining))),
+          sendMsMax,
+        );
         remaining = without(remaining, watch.acknowledged);
         if (remaining.length === 0) return;
       } catch (error) {
@@ -103,8 +107,7 @@ export class KafkaProducer {
         if (next !== "again") await this.#drop();
         if (next === "refused") throw unavailable(this.#place, rootOf(error));
       }
-      const pauseMs = Math.min(pauseMsMax, pauseMsMin * 2 ** Math.min(attempt, 10));
-      await Promise.race([realPause(pauseMs), this.#closing.promise]);
+      await Promise.race([realPause(growingMs(attempt, pauseMs)), this.#closing.promise]);
     }
   }
 
@@ -117,19 +120,18 @@ export class KafkaProducer {
   async #producer(): Promise<Producer> {
     if (this.#life !== undefined) return this.#life.producer;
     const client = new KafkaClient(this.#connection);
-    const producer = client.kafka.producer({
+    const producer = client.producer({
       idempotent: true,
       maxInFlightRequests: 1,
       allowAutoTopicCreation: false,
       createPartitioner: Partitioners.DefaultPartitioner,
       // One attempt: kafkajs refuses a 0 here, and no attempt has a number below this.
-      retry: { ...retrySettings, retries: Number.NaN },
+      retry: { retries: Number.NaN },
     });
-    producer.on("producer.network.request_timeout", () => client.dropSilent());
     try {
       await producer.connect();
     } catch (error) {
-      await client.close(() => producer.disconnect());
+      await client.close();
       throw error;
     }
     this.#life = { client, producer };
@@ -139,7 +141,7 @@ export class KafkaProducer {
   async #drop(): Promise<void> {
     const life = this.#life;
     this.#life = undefined;
-    await life?.client.close(() => life.producer.disconnect());
+    await life?.client.close();
   }
 }
 
@@ -160,19 +162,6 @@ function without(
     .filter(({ messages }) => messages.length > 0);
 }
 
-/** Whatever kafkajs waits for: a send that takes so long is made again by another producer. */
-async function inTime(sending: Promise<void>): Promise<void> {
-  const late = Promise.withResolvers<never>();
-  const cancel = realClock.after(sendMsMax, () => {
-    late.reject(new UnavailableError(`no answer within ${sendMsMax} ms`));
-  });
-  try {
-    await Promise.race([sending, late.promise]);
-  } finally {
-    cancel();
-  }
-}
-
 function judged(error: unknown): "again" | "renew" | "refused" {
   const code = brokerCode(error);
   if (code !== undefined && forgotten.has(code)) return "renew";
@@ -180,5 +169,5 @@ function judged(error: unknown): "again" | "renew" | "refused" {
   if (!(root instanceof Error)) return "refused";
   if (root instanceof UnavailableError) return "renew";
   if (passing.has(root.name)) return "again";
-  return "retriable" in root && root.retriable === true ? "again" : "refused";
+  return isRetriable(error) ? "again" : "refused";
 }

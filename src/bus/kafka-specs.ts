@@ -2,10 +2,11 @@
 
 import { dayMs, hourMs, minuteMs } from "../clock.ts";
 import { partitionsOf, type Topic, topics } from "./bus.ts";
+import type { Retention } from "./retention.ts";
 
 /** The largest record, and with it the largest batch of records that is sent. */
 export const recordBytesMax: number = 16 * 1024 * 1024;
-/** The largest batch of changes that a state saves at once. */
+/** The largest batch of changes that a state saves at once, and what it costs beside its texts. */
 export const stateBatchBytesMax: number = 32 * 1024 * 1024;
 /** What a broker must take: a record of the largest size, its key, its frame and the batch's. */
 const batchBytesNeeded = recordBytesMax + 1024 * 1024;
@@ -38,20 +39,14 @@ export interface TopicSpecSettings {
   /** Of each divided topic. */
   readonly partitions: number;
   readonly replicationFactor?: number;
-  /** How long a topic keeps records, -1 for ever; 7 or 30 days where it says nothing. */
-  readonly retentionMs: (topic: Topic) => number | undefined;
-}
-
-/** A topic that holds the changes of one stage's states, a partition for each of them. */
-export interface StateTopic {
-  /** Without the prefix. */
-  readonly name: string;
-  readonly partitions: number;
+  /** By age: Kafka does not ask what has been handled. */
+  readonly retention?: Retention;
 }
 
 /**
- * Stages whose state goes with a partition, and whether they have one for each or one in all. What
- * a process keeps whole (builds, store, dead letters) it keeps in its own files.
+ * Stages whose state goes with a partition, and whether they have one for each or one in all: the
+ * partitions of the topic that holds its changes. What a process keeps whole (builds, store, dead
+ * letters) it keeps in its own files.
  */
 const stages = [
   { stage: "detect", divided: true },
@@ -60,30 +55,23 @@ const stages = [
   { stage: "deliver", divided: false },
 ] as const;
 
-/** On a bus whose divided topics have `partitions`. */
-export function stateTopics(partitions: number): readonly StateTopic[] {
-  return stages.map(({ stage, divided }) => {
-    return { name: `state.${stage}`, partitions: divided ? partitions : 1 };
-  });
-}
-
 /** Every topic of an installation, in the order of the journey. */
 export function topicSpecs(settings: TopicSpecSettings): readonly TopicSpec[] {
-  const { topicPrefix, partitions, replicationFactor, retentionMs } = settings;
+  const { topicPrefix, partitions, replicationFactor, retention } = settings;
   const copies = replicationFactor === undefined ? {} : { replicas: replicationFactor };
   const ofJourney = topics.map((topic): TopicSpec => {
     const count = partitionsOf(topic, partitions);
     // One that is undivided has one partition however many the others have.
     const divided = partitionsOf(topic, 2) > 1;
-    const configs = journeyConfigs(topic, retentionMs(topic) ?? retentionDefault(topic));
+    const configs = journeyConfigs(topic, retention?.get(topic)?.maxAgeMs ?? forEver);
     return { name: `${topicPrefix}${topic}`, partitions: count, divided, ...copies, configs };
   });
-  const divided = new Set<string>(stages.filter((at) => at.divided).map(({ stage }) => stage));
-  const ofStates = stateTopics(partitions).map((topic): TopicSpec => {
+  const ofStates = stages.map(({ stage, divided }): TopicSpec => {
+    const name = `${topicPrefix}state.${stage}`;
     return {
-      name: `${topicPrefix}${topic.name}`,
-      partitions: topic.partitions,
-      divided: divided.has(topic.name.slice("state.".length)),
+      name,
+      partitions: divided ? partitions : 1,
+      divided,
       ...copies,
       configs: stateConfigs,
     };
@@ -91,12 +79,8 @@ export function topicSpecs(settings: TopicSpecSettings): readonly TopicSpec[] {
   return [...ofJourney, ...ofStates];
 }
 
-/** Facts that are joined to events of weeks later, and what must not get lost, stay longer. */
-const keptLong: ReadonlySet<Topic> = new Set(["builds", "pages", "dead-letters"]);
-
-function retentionDefault(topic: Topic): number {
-  return keptLong.has(topic) ? 30 * dayMs : 7 * dayMs;
-}
+/** What brokers call it as `retention.ms`. */
+const forEver = -1;
 
 /** What brokers refuse by default: a stamp that is an hour ahead. Ours may be; see below. */
 const anyTime = "9223372036854775807";

@@ -6,13 +6,12 @@ import type { BusRecord, Offset, Topic } from "./bus.ts";
 import { type Cursor, newCursor } from "./cursor.ts";
 import type { Place } from "./kafka-link.ts";
 import type { Reach } from "./kafka-topics.ts";
+import { bytesOf } from "./source.ts";
 
 /** Fetching stops at the first and goes on below the second; one fetch may go over it. */
 const bytesMax = 512 * 1024;
 const bytesResume = 256 * 1024;
 const recordsMax = 4_000;
-/** What a record costs beside key and value, roughly. */
-const recordBytes = 200;
 /** Without a word from the broker for this long, nobody knows how far the partition goes. */
 const heardMsMax = 2 * secondMs;
 
@@ -106,8 +105,4 @@ export class KafkaStream {
     const gone = this.#records.splice(0, at < 0 ? this.#records.length : at);
     for (const record of gone) this.#bytes -= bytesOf(record);
   }
-}
-
-function bytesOf({ key, value }: BusRecord): number {
-  return recordBytes + key.length * 2 + value.byteLength;
 }

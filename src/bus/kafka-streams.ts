@@ -10,11 +10,11 @@ import { realPause } from "./kafka-client.ts";
 import type { Fetched, KafkaLink, Place } from "./kafka-link.ts";
 import { KafkaStream } from "./kafka-stream.ts";
 import type { KafkaTopics, Reach } from "./kafka-topics.ts";
-import type { ReadRange, RecordSource } from "./source.ts";
+import { lostTrouble, type PartitionSource, type ReadRange } from "./source.ts";
 
 export interface KafkaStreamsSettings {
   readonly group: string;
-  readonly topics: Pick<KafkaTopics, "partitionsOf" | "topicOf" | "reach">;
+  readonly topics: Pick<KafkaTopics, "topicOf" | "reach">;
   readonly onTrouble: OnTrouble;
   /** What fetches now. */
   readonly link: () => Pick<KafkaLink, "begin" | "pause" | "resume"> | undefined;
@@ -27,7 +27,7 @@ export interface KafkaStreamsSettings {
 /** Between two questions that brokers do not answer. */
 const askMs = secondMs;
 
-export class KafkaStreams implements RecordSource {
+export class KafkaStreams implements PartitionSource {
   readonly #settings: KafkaStreamsSettings;
   readonly #streams = new Map<string, KafkaStream>();
 
@@ -61,10 +61,6 @@ export class KafkaStreams implements RecordSource {
     this.#streams.clear();
   }
 
-  partitions(topic: Topic): number {
-    return this.#settings.topics.partitionsOf(topic);
-  }
-
   first(topic: Topic, partition: number): Offset {
     return this.of(topic, partition).reach.first;
   }
@@ -76,8 +72,6 @@ export class KafkaStreams implements RecordSource {
   async read(topic: Topic, partition: number, range: ReadRange): Promise<readonly BusRecord[]> {
     return this.of(topic, partition).read(range.from, range.max);
   }
-
-  async settled(): Promise<void> {}
 
   /** Tells the trouble of each partition held, or of the first of `topics` when none is. */
   report(error: unknown, retryAfterMs: number, topics: readonly Topic[] = []): void {
@@ -183,7 +177,9 @@ export class KafkaStreams implements RecordSource {
       return;
     }
     if (stream.fetchFrom < reach.first) {
-      this.#reportLoss(stream, stream.fetchFrom, reach.first);
+      // Retention has taken records before they were fetched: said, and passed over.
+      const { group, onTrouble } = this.#settings;
+      onTrouble(lostTrouble({ group, topic, partition }, stream.fetchFrom, reach.first));
       stream.fetchFrom = reach.first;
     }
     stream.finding = false;
@@ -194,19 +190,6 @@ export class KafkaStreams implements RecordSource {
   #lost({ cursor }: KafkaStream, expected: string, found: string): ServiceError {
     const place = `${cursor.topic}/${cursor.partition}, group ${this.#settings.group}`;
     return new ServiceError({ code: "bus-corrupt", place, expected, found });
-  }
-
-  /** Records that retention has taken before they were fetched: said, and passed over. */
-  #reportLoss({ cursor }: KafkaStream, wanted: Offset, first: Offset): void {
-    const { topic, partition } = cursor;
-    const { group, onTrouble } = this.#settings;
-    const error = new ServiceError({
-      code: "bus-records-lost",
-      place: `${topic}/${partition}, group ${group}`,
-      expected: `the record of offset ${wanted}`,
-      found: `${first} as the oldest one kept`,
-    });
-    onTrouble({ group, topic, partition, error, retryAfterMs: 0, lost: first - wanted });
   }
 
   #moved(stream: KafkaStream, offset: Offset): void {

@@ -36,8 +36,44 @@ const insync = "min.insync.replicas";
 const topicSource: ConfigSource = 1;
 
 /** How many copies there must be at least before an append counts: two, where there are three. */
-export function insyncFor(replicas: number): number {
+function insyncFor(replicas: number): number {
   return replicas >= 3 ? 2 : 1;
+}
+
+/** A topic as the brokers have it. */
+export type FoundTopic = Pick<TopicState, "replicas" | "configs" | "own"> & {
+  readonly partitions: number;
+  /** Partitions without a leader. */
+  readonly leaderless: number;
+};
+
+/** Those that there are, by name. Rejects as kafkajs does. */
+export async function foundTopics(
+  admin: Admin,
+  wanted: readonly string[],
+): Promise<ReadonlyMap<string, FoundTopic>> {
+  const names = new Set(await admin.listTopics());
+  const known = wanted.filter((name) => names.has(name));
+  if (known.length === 0) return new Map();
+  const { topics } = await admin.fetchTopicMetadata({ topics: known });
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: known.map((name) => ({ type: ConfigResourceTypes.TOPIC, name })),
+  });
+  const entries = new Map(resources.map((one) => [one.resourceName, one.configEntries]));
+  const found = topics.map(({ name, partitions }): [string, FoundTopic] => {
+    const all = entries.get(name) ?? [];
+    const own = all.filter(({ configSource }) => configSource === topicSource);
+    const topic = {
+      partitions: partitions.length,
+      replicas: Math.min(...partitions.map(({ replicas }) => replicas.length)),
+      leaderless: partitions.filter(({ leader }) => leader < 0).length,
+      configs: new Map(all.map(({ configName, configValue }) => [configName, configValue])),
+      own: new Map(own.map(({ configName, configValue }) => [configName, configValue])),
+    };
+    return [name, topic];
+  });
+  return new Map(found);
 }
 
 /** Asks for every topic. Rejects as kafkajs does. */
@@ -45,29 +81,13 @@ export async function inspectTopics(
   admin: Admin,
   specs: readonly TopicSpec[],
 ): Promise<readonly TopicState[]> {
-  const names = new Set(await admin.listTopics());
-  const known = specs.map(({ name }) => name).filter((name) => names.has(name));
-  if (known.length === 0) return specs.map(missing);
-  const { topics: found } = await admin.fetchTopicMetadata({ topics: known });
-  const metadata = new Map(found.map(({ name, partitions }) => [name, partitions]));
-  const { resources } = await admin.describeConfigs({
-    includeSynonyms: false,
-    resources: known.map((name) => ({ type: ConfigResourceTypes.TOPIC, name })),
-  });
-  const entries = new Map(resources.map((one) => [one.resourceName, one.configEntries]));
+  const names = specs.map(({ name }) => name);
+  const found = await foundTopics(admin, names);
   return specs.map((spec): TopicState => {
-    const partitions = metadata.get(spec.name);
-    if (partitions === undefined) return missing(spec);
-    const all = entries.get(spec.name) ?? [];
-    const own = all.filter(({ configSource }) => configSource === topicSource);
-    const state = {
-      spec,
-      partitions: partitions.length,
-      replicas: Math.min(...partitions.map(({ replicas }) => replicas.length)),
-      configs: new Map(all.map(({ configName, configValue }) => [configName, configValue])),
-      own: new Map(own.map(({ configName, configValue }) => [configName, configValue])),
-    };
-    const leaderless = partitions.filter(({ leader }) => leader < 0).length;
+    const topic = found.get(spec.name);
+    if (topic === undefined) return missing(spec);
+    const { leaderless, ...rest } = topic;
+    const state = { spec, ...rest };
     return { ...state, faults: faultsOf(state, leaderless) };
   });
 }
@@ -171,8 +191,8 @@ export async function refreshLeaders(admin: Admin, name: string): Promise<void> 
   await admin.describeConfigs({ includeSynonyms: false, resources: [resource] });
 }
 
-/** The reason of a refusal in the brokers' words: kafkajs hides those of several topics. */
-export function isExists(error: unknown): boolean {
+/** Whether nothing was wrong but that topics are there already. */
+function isExists(error: unknown): boolean {
   return partsOf(error).every((part) => brokerCode(part) === "TOPIC_ALREADY_EXISTS");
 }
 

@@ -4,7 +4,13 @@ import type { Admin } from "kafkajs";
 import { type EpochMs, realClock, secondMs } from "../clock.ts";
 import { ServiceError } from "../error.ts";
 import { type Offset, partitionsOf, type Topic, topics } from "./bus.ts";
-import { KafkaClient, type KafkaConnection, realPause, unavailable } from "./kafka-client.ts";
+import {
+  KafkaClient,
+  type KafkaConnection,
+  placeOf,
+  realPause,
+  unavailable,
+} from "./kafka-client.ts";
 import { topicSpecs } from "./kafka-specs.ts";
 import {
   createMissing,
@@ -14,6 +20,7 @@ import {
   refreshLeaders,
   type TopicState,
 } from "./kafka-topic-check.ts";
+import type { Retention } from "./retention.ts";
 
 /** What is told of a partition: its oldest record kept, and the offset after its newest. */
 export interface Reach {
@@ -28,8 +35,8 @@ export interface KafkaTopicsSettings {
   readonly partitions?: number;
   /** Of topics that are made; absent means 3, or as many as there are brokers. */
   readonly replicationFactor?: number;
-  /** How long topics keep records, -1 for ever; 7 or 30 days where it says nothing. */
-  readonly retentionMs: (topic: Topic) => number | undefined;
+  /** By age, for topics that are made. */
+  readonly retention?: Retention;
 }
 
 const partitionsDefault = 4;
@@ -44,16 +51,18 @@ export class KafkaTopics {
   readonly #settings: KafkaTopicsSettings;
   readonly #client: KafkaClient;
   readonly #admin: Admin;
+  /** By the names on the brokers. */
+  readonly #topics: ReadonlyMap<string, Topic>;
   #partitions = 0;
 
   constructor(settings: KafkaTopicsSettings) {
     this.#settings = settings;
     this.#client = new KafkaClient(settings.connection);
-    this.#admin = this.#client.kafka.admin();
-    this.#admin.on("admin.network.request_timeout", () => this.#client.dropSilent());
+    this.#admin = this.#client.admin();
+    this.#topics = new Map(topics.map((topic) => [this.nameOf(topic), topic]));
   }
 
-  /** Of each divided topic; known after `open` or `connect`. */
+  /** Of each divided topic; known once `open` or `connect` has resolved, 0 before. */
   get partitions(): number {
     return this.#partitions;
   }
@@ -62,7 +71,7 @@ export class KafkaTopics {
     return this.#admin;
   }
 
-  /** Known after `open`. */
+  /** Of any topic; known when `partitions` is. */
   partitionsOf(topic: Topic): number {
     return partitionsOf(topic, this.#partitions);
   }
@@ -73,7 +82,7 @@ export class KafkaTopics {
 
   /** The topic of a name on the brokers; undefined when it is not one of ours. */
   topicOf(name: string): Topic | undefined {
-    return topics.find((topic) => this.nameOf(topic) === name);
+    return this.#topics.get(name);
   }
 
   /**
@@ -143,11 +152,11 @@ export class KafkaTopics {
   }
 
   close(): Promise<void> {
-    return this.#client.close(() => this.#admin.disconnect());
+    return this.#client.close();
   }
 
   get place(): string {
-    return `kafka ${this.#settings.connection.brokers.join(",")}`;
+    return placeOf(this.#settings.connection);
   }
 
   /** A question without effect may be asked again: after a restart the first meets a dead line. */
@@ -169,7 +178,7 @@ export class KafkaTopics {
   /** The most partitions that a topic of the journey has; 0 when there is none. */
   async #most(): Promise<number> {
     const names = new Set(await this.#admin.listTopics());
-    const known = topics.map((topic) => this.nameOf(topic)).filter((name) => names.has(name));
+    const known = [...this.#topics.keys()].filter((name) => names.has(name));
     if (known.length === 0) return 0;
     const { topics: found } = await this.#admin.fetchTopicMetadata({ topics: known });
     return Math.max(...found.map(({ partitions }) => partitions.length));

@@ -8,8 +8,7 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { type Clock, realClock, secondMs } from "../clock.ts";
-import { UnavailableError } from "../error.ts";
+import { type Clock, secondMs } from "../clock.ts";
 import type {
   Bus,
   BusRecord,
@@ -22,7 +21,7 @@ import type {
   Topic,
 } from "./bus.ts";
 import { KafkaAppends } from "./kafka-appends.ts";
-import { type KafkaConnection, realPause, unavailable } from "./kafka-client.ts";
+import { inTime, type KafkaConnection, placeOf, realPause, unavailable } from "./kafka-client.ts";
 import { KafkaConsumer } from "./kafka-consumer.ts";
 import { KafkaFinder } from "./kafka-finder.ts";
 import { KafkaProducer } from "./kafka-producer.ts";
@@ -39,8 +38,6 @@ export interface KafkaBusSettings extends KafkaConnection {
   readonly replicationFactor?: number;
   /** By age, for topics that are made. Kafka does not ask what has been handled. */
   readonly retention?: Retention;
-  /** How long those keep records that `retention` leaves out, -1 for ever; absent: 7 or 30 days. */
-  readonly retentionMs?: number;
   readonly clock: Clock;
   /** The most bytes of appends waiting for the brokers; 64 MiB when absent. */
   readonly backlogMax?: number;
@@ -67,7 +64,7 @@ export async function openKafkaBus(settings: KafkaBusSettings): Promise<Bus> {
     connection: settings,
     topicPrefix: settings.topicPrefix ?? topicPrefixDefault,
     ...(settings.partitions === undefined ? {} : { partitions: settings.partitions }),
-    retentionMs: (topic) => settings.retention?.get(topic)?.maxAgeMs ?? settings.retentionMs,
+    ...(settings.retention === undefined ? {} : { retention: settings.retention }),
     ...(settings.replicationFactor === undefined
       ? {}
       : { replicationFactor: settings.replicationFactor }),
@@ -97,7 +94,7 @@ class KafkaBus implements Bus {
     this.#settings = settings;
     this.#topics = topics;
     this.#producer = producer;
-    this.#place = `kafka ${settings.brokers.join(",")}`;
+    this.#place = placeOf(settings);
     this.#appends = new KafkaAppends({
       place: this.#place,
       partitions: topics.partitions,
@@ -161,17 +158,12 @@ class KafkaBus implements Bus {
       groupId: `${this.#settings.topicPrefix ?? topicPrefixDefault}find`,
       nameOf: (of) => this.#topics.nameOf(of),
     });
-    const late = Promise.withResolvers<never>();
-    const cancel = realClock.after(findMsMax, () => {
-      late.reject(new UnavailableError(`no answer within ${findMsMax} ms`));
-    });
     try {
       const found = finder.open().then(() => finder.find(topic, partition, offset));
-      return await Promise.race([found, late.promise]);
+      return await inTime(found, findMsMax);
     } catch (error) {
       throw unavailable(this.#place, error);
     } finally {
-      cancel();
       await finder.close();
     }
   }

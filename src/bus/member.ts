@@ -3,20 +3,19 @@
  * call at a time.
  */
 
-import { secondMs } from "../clock.ts";
+import { growingMs, secondMs } from "../clock.ts";
 import { ServiceError } from "../error.ts";
 import type { BusRecord, ConsumerHandler, ConsumerSettings, Offset, Topic } from "./bus.ts";
 import type { Cursor } from "./cursor.ts";
-import type { GroupSettings } from "./source.ts";
+import { lostTrouble, type MemberSettings } from "./source.ts";
 
 const batchMaxDefault = 500;
-const retryMsMin = secondMs;
-const retryMsMax = 30 * secondMs;
+const retryMs = { min: secondMs, max: 30 * secondMs };
 
 /** The group, as its member sees it. */
 export interface MemberGroup {
   readonly name: string;
-  readonly settings: GroupSettings;
+  readonly settings: MemberSettings;
   leave(member: Member): Promise<void>;
   drained(member: Member): Promise<void>;
   /** A cursor has moved or broken: see who has waited for that. */
@@ -252,15 +251,7 @@ export class Member {
     const first = source.first(topic, partition);
     if (next === undefined || next >= first) return;
     cursor.next = first;
-    const group = this.#group.name;
-    const lost = first - next;
-    const error = new ServiceError({
-      code: "bus-records-lost",
-      place: `${topic}/${partition}, group ${group}`,
-      expected: `the record of offset ${next}`,
-      found: `${first} as the oldest one kept`,
-    });
-    onTrouble({ group, topic, partition, error, retryAfterMs: 0, lost });
+    onTrouble(lostTrouble({ group: this.#group.name, topic, partition }, next, first));
     this.#group.progressed();
   }
 
@@ -286,7 +277,7 @@ export class Member {
       this.#report(cursor, error, 0);
       return;
     }
-    const delayMs = Math.min(retryMsMax, retryMsMin * 2 ** Math.min(cursor.failures, 10));
+    const delayMs = growingMs(cursor.failures, retryMs);
     cursor.failures++;
     const again = cursor.begun ? "ready" : "new";
     cursor.phase = "waiting";

@@ -23,7 +23,7 @@ import {
 } from "./bus.ts";
 import { partitionFor } from "./frame.ts";
 import { Groups } from "./group.ts";
-import { checkPartition, closedError, type ReadRange } from "./source.ts";
+import { bytesOf, checkPartition, closedError, type ReadRange } from "./source.ts";
 
 export interface MemoryBusSettings {
   readonly clock: Clock;
@@ -36,8 +36,6 @@ export interface MemoryBusSettings {
 
 const partitionsDefault = 4;
 const bytesMaxDefault = 256 * 1024 * 1024;
-/** What a record costs beside key and value, roughly. */
-const recordBytes = 200;
 
 interface Stream {
   readonly topic: Topic;
@@ -184,8 +182,4 @@ class MemoryBus implements Bus {
 
 function endOf(stream: Stream): Offset {
   return stream.first + stream.records.length;
-}
-
-function bytesOf(record: NewRecord): number {
-  return recordBytes + record.key.length * 2 + record.value.byteLength;
 }

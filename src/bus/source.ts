@@ -4,11 +4,18 @@
 
 import type { Clock } from "../clock.ts";
 import { ServiceError } from "../error.ts";
-import { type BusRecord, type Offset, type OnTrouble, type Topic, topics } from "./bus.ts";
+import {
+  type BusRecord,
+  type BusTrouble,
+  type NewRecord,
+  type Offset,
+  type OnTrouble,
+  type Topic,
+  topics,
+} from "./bus.ts";
 
-/** What a group reads from: the records of one bus. */
-export interface RecordSource {
-  partitions(topic: Topic): number;
+/** What a member reads from: the records of its partitions. */
+export interface PartitionSource {
   /** Offset of the oldest record kept. */
   first(topic: Topic, partition: number): Offset;
   /** Offset after the newest record that may be read. */
@@ -18,6 +25,11 @@ export interface RecordSource {
    * Rejects with `bus-corrupt` rather than skip one.
    */
   read(topic: Topic, partition: number, range: ReadRange): Promise<readonly BusRecord[]>;
+}
+
+/** What a group reads from: the records of one bus. */
+export interface RecordSource extends PartitionSource {
+  partitions(topic: Topic): number;
   /** Resolves when every append accepted so far is readable or has failed. */
   settled(): Promise<void>;
 }
@@ -27,11 +39,39 @@ export interface ReadRange {
   readonly max: number;
 }
 
-/** The parts that every group and member of one bus shares. */
-export interface GroupSettings {
-  readonly source: RecordSource;
+/** The parts that the members of one bus share. */
+export interface MemberSettings {
+  readonly source: PartitionSource;
   readonly clock: Clock;
   readonly onTrouble: OnTrouble;
+}
+
+/** The parts that the groups of one bus share. */
+export interface GroupSettings extends MemberSettings {
+  readonly source: RecordSource;
+}
+
+/** Records that retention let go before the group had handled them: it goes on at `first`. */
+export function lostTrouble(
+  { group, topic, partition }: Pick<BusTrouble, "group" | "topic" | "partition">,
+  wanted: Offset,
+  first: Offset,
+): BusTrouble {
+  const error = new ServiceError({
+    code: "bus-records-lost",
+    place: `${topic}/${partition}, group ${group}`,
+    expected: `the record of offset ${wanted}`,
+    found: `${first} as the oldest one kept`,
+  });
+  return { group, topic, partition, error, retryAfterMs: 0, lost: first - wanted };
+}
+
+/** What a record costs beside key and value, roughly. */
+const recordBytes = 200;
+
+/** What a record takes in memory, roughly. */
+export function bytesOf({ key, value }: Pick<NewRecord, "key" | "value">): number {
+  return recordBytes + key.length * 2 + value.byteLength;
 }
 
 /** What a closed bus or a stopped consumer answers. */

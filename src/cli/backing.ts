@@ -17,6 +17,7 @@ import type { StateStore } from "../state/state.ts";
 import { openEmbeddedStore } from "../store/embedded.ts";
 import type { Store } from "../store/store.ts";
 import type { Telemetry } from "../telemetry.ts";
+import { errorCode } from "./terminal.ts";
 
 export interface Backing {
   readonly bus: Bus;
@@ -104,9 +105,4 @@ function keepPrivate(path: string, telemetry: Telemetry): void {
     // Of another owner: whoever set it up so may have a reason, and opening it says what is wrong.
     telemetry.log.warn({ path, error: errorCode(error) }, "a file could not be made private");
   }
-}
-
-/** `EACCES`, or what there is to say instead. */
-export function errorCode(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? shown(String(error));
 }

@@ -2,11 +2,18 @@
 
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
-import type { Config } from "../config/config.ts";
 import { problemLine, ServiceError, shown } from "../error.ts";
 import type { OpenLetter, WholeLetter } from "../pipeline/dead-letters.ts";
 import { type LetterSource, lettersAt, lettersIn } from "./dlq-source.ts";
-import { type CliStreams, grouped, jsonLine, shownLines, table } from "./terminal.ts";
+import {
+  type CliStreams,
+  type CommandParts,
+  errorCode,
+  grouped,
+  jsonLine,
+  shownLines,
+  table,
+} from "./terminal.ts";
 
 /** What every one of the commands takes. */
 interface Reach {
@@ -18,16 +25,10 @@ interface Reach {
   readonly json?: boolean;
 }
 
-export interface DlqParts {
-  readonly streams: CliStreams;
-  readonly answer: (code: number) => void;
-  readonly configOf: (options: { readonly config?: string }) => Config;
-}
-
 const pageSize = 200;
 
 /** Adds `dlq` with its commands. Exit code: 0; 1 when a letter is not there or stays unreadable. */
-export function addDlqCommands(program: Command, parts: DlqParts): void {
+export function addDlqCommands(program: Command, parts: CommandParts): void {
   const { streams, answer } = parts;
   const dlq = program.command("dlq").description("what could not be read (dead letters)");
   reach(dlq.command("ls").description("list them, latest first"))
@@ -71,7 +72,7 @@ function reach(command: Command): Command {
 
 async function withLetters(
   options: Reach,
-  { configOf }: DlqParts,
+  { configOf }: CommandParts,
   act: (letters: LetterSource) => Promise<void>,
 ): Promise<void> {
   const { dataDir, config } = options;
@@ -91,7 +92,7 @@ function tokenOf({ token, tokenFile }: Reach): string | undefined {
   try {
     return readFileSync(tokenFile, "utf8").trim();
   } catch (error) {
-    const found = (error as NodeJS.ErrnoException).code ?? shown(String(error));
+    const found = errorCode(error);
     const [place, expected] = [shown(tokenFile, 200), "a file that holds the token"];
     throw new ServiceError({ code: "input-unreadable", place, expected, found });
   }

@@ -12,8 +12,9 @@ import { Pipeline } from "../pipeline/pipeline.ts";
 import { createSinks } from "../sink/sinks.ts";
 import type { Store } from "../store/store.ts";
 import type { Telemetry } from "../telemetry.ts";
-import { errorCode, openBacking } from "./backing.ts";
+import { openBacking } from "./backing.ts";
 import { loadRules } from "./rules-loading.ts";
+import { errorCode } from "./terminal.ts";
 import { Trouble } from "./trouble.ts";
 
 export interface ServiceSettings {

@@ -1,6 +1,7 @@
 /** @module What commands print: tables for people, lines for machines, progress on a terminal. */
 
 import { stripVTControlCharacters, styleText } from "node:util";
+import type { Config } from "../config/config.ts";
 import { shown } from "../error.ts";
 
 /** Where a command writes; tests give their own. */
@@ -8,6 +9,14 @@ export interface CliStreams {
   readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean };
   readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean };
   readonly stdin: NodeJS.ReadableStream;
+}
+
+/** What the table of commands gives those that are added to it. */
+export interface CommandParts {
+  readonly streams: CliStreams;
+  /** To be called with the exit code; without it that is 0. */
+  readonly answer: (code: number) => void;
+  readonly configOf: (options: { readonly config?: string }) => Config;
 }
 
 const cellLengthMax = 160;
@@ -66,6 +75,11 @@ export function table(head: readonly string[], given: readonly (readonly string[
 
 function shownWidth(text: string): number {
   return stripVTControlCharacters(text).length;
+}
+
+/** `EACCES`, or what there is to say instead. */
+export function errorCode(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? shown(String(error));
 }
 
 /** `12,345` */

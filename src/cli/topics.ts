@@ -8,13 +8,14 @@ import { retentionOf } from "../bus/retention.ts";
 import { dayMs, hourMs, minuteMs, realClock } from "../clock.ts";
 import type { Config } from "../config/config.ts";
 import { ServiceError } from "../error.ts";
-import { type CliStreams, jsonLine, paint, shownLines, table } from "./terminal.ts";
-
-export interface TopicsParts {
-  readonly streams: CliStreams;
-  readonly answer: (code: number) => void;
-  readonly configOf: (options: { readonly config?: string }) => Config;
-}
+import {
+  type CliStreams,
+  type CommandParts,
+  jsonLine,
+  paint,
+  shownLines,
+  table,
+} from "./terminal.ts";
 
 interface Options {
   readonly config?: string;
@@ -24,7 +25,7 @@ interface Options {
 }
 
 /** Adds `topics`. Exit code: 0; 1 when a topic is not as it must be. */
-export function addTopicsCommand(program: Command, parts: TopicsParts): void {
+export function addTopicsCommand(program: Command, parts: CommandParts): void {
   program
     .command("topics")
     .description("check the topics on Kafka against what the service needs")
@@ -53,12 +54,7 @@ async function checkTopics(
   }
   // Only here: the client takes its time to load, and no other command needs it.
   const { openTopicTool } = await import("../bus/kafka-topic-tool.ts");
-  const retention = retentionOf(bus);
-  const tool = await openTopicTool({
-    ...connection,
-    connection,
-    retentionMs: (topic) => retention.get(topic)?.maxAgeMs,
-  });
+  const tool = await openTopicTool({ ...connection, connection, retention: retentionOf(bus) });
   try {
     if (create) {
       for (const mending of await tool.mend({ force })) stderr.write(mendingLine(mending));

@@ -3,7 +3,7 @@
 import { type Problem, ServiceError } from "../error.ts";
 import type { Intake, Rejection } from "./collector.ts";
 
-/** Of a record the bus does not take, this many characters are kept in the dead letters. */
+/** Of what is too large, the dead letters keep this many characters at most. */
 export const rawKeptMax = 65_536;
 
 export interface Acceptance {

@@ -7,6 +7,7 @@ import { hash } from "node:crypto";
 import { type Problem, shown } from "../error.ts";
 import { type Event, type Feed, fieldOf } from "../event/event.ts";
 import { listMax } from "../event/fields.ts";
+import { rawKeptMax } from "./acceptance.ts";
 import type { Collector, Delivery, Intake, Rejection } from "./collector.ts";
 import { itemTexts, parseScanned } from "./json.ts";
 import { type Piece, splitRecords } from "./lines.ts";
@@ -67,7 +68,7 @@ export function readBody(
     const expected = `at most ${bodyBytesMax} bytes at once`;
     const found = `${body.length} bytes`;
     const problem: Problem = { code: "body-too-large", place: delivery.place, expected, found };
-    return refused(problem, body.toString("utf8", 0, 65_536));
+    return refused(problem, body.toString("utf8", 0, rawKeptMax));
   }
   const whole = body.toString("utf8");
   const text = reader.unwrap?.(whole, delivery) ?? whole;

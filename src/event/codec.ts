@@ -29,10 +29,11 @@ export function encodeEvent(event: Event): Buffer {
     timeSource,
     fields,
     join,
+    // JSON leaves out what is undefined.
+    build,
+    buildJoin,
   };
-  const told =
-    build === undefined && buildJoin === undefined ? head : { ...head, build, buildJoin };
-  return Buffer.from(`${JSON.stringify(told)}\n${event.raw}`);
+  return Buffer.from(`${JSON.stringify(head)}\n${event.raw}`);
 }
 
 /**

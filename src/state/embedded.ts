@@ -10,7 +10,14 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { type Topic, topics } from "../bus/bus.ts";
 import { ServiceError, shown } from "../error.ts";
 import { type Position, StageState, type StateChanges, type StateContents } from "./stage-state.ts";
-import type { State, StateOwner, StateStore } from "./state.ts";
+import {
+  closedState,
+  ownerName,
+  type State,
+  type StateOwner,
+  type StateStore,
+  takenState,
+} from "./state.ts";
 
 export interface EmbeddedStateSettings {
   /**
@@ -67,13 +74,13 @@ class EmbeddedState implements StateStore {
 
   async open(owner: StateOwner): Promise<State> {
     this.#checkOpen();
-    const name = nameOf(owner);
+    const name = ownerName(owner);
     const opened = (this.#opened.get(name) ?? 0) + 1;
     this.#opened.set(name, opened);
     const contents = this.#guard(() => this.#load(owner));
     return new StageState(contents, (changes) => {
       this.#checkOpen();
-      if (this.#opened.get(name) !== opened) throw taken(this.#path, name);
+      if (this.#opened.get(name) !== opened) throw takenState(this.#path, owner);
       this.#guard(() => this.#save(owner, changes));
     });
   }
@@ -120,7 +127,7 @@ class EmbeddedState implements StateStore {
       'SELECT "table" AS name, key, value FROM state_entries WHERE stage = ? AND partition = ?',
     );
     for (const { name, key, value } of rows.iterate(owner.stage, owner.partition)) {
-      const place = `${this.#path}: ${nameOf(owner)}/${name}/${shown(key)}`;
+      const place = `${this.#path}: ${ownerName(owner)}/${name}/${shown(key)}`;
       const keyText = this.#parse(place, key);
       if (typeof keyText !== "string") throw this.#corrupt(place, "a key", shown(key));
       const values = tables.get(String(name)) ?? new Map<string, unknown>();
@@ -137,7 +144,7 @@ class EmbeddedState implements StateStore {
     );
     const positions: Position[] = [];
     for (const { topic, partition, next } of rows.iterate(owner.stage, owner.partition)) {
-      const place = `${this.#path}: position of ${nameOf(owner)} in ${topic}/${partition}`;
+      const place = `${this.#path}: position of ${ownerName(owner)} in ${topic}/${partition}`;
       // A topic that this version no longer has is left alone.
       if (!topics.includes(topic as Topic)) continue;
       if (typeof next !== "number" || !Number.isSafeInteger(next) || next < 0) {
@@ -178,9 +185,7 @@ class EmbeddedState implements StateStore {
   }
 
   #checkOpen(): void {
-    if (this.#db.isOpen) return;
-    const problem = { place: this.#path, expected: "an open state", found: "a closed one" };
-    throw new ServiceError({ code: "state-unavailable", ...problem });
+    if (!this.#db.isOpen) throw closedState(this.#path);
   }
 
   #corrupt(place: string, expected: string, found: string): ServiceError {
@@ -213,15 +218,4 @@ class EmbeddedState implements StateStore {
       throw new ServiceError(problem, { cause: error });
     }
   }
-}
-
-/** Said to a State whose owner has been opened again since. */
-function taken(place: string, name: string): ServiceError {
-  const problem = { place, expected: `the newest opening of ${name}`, found: "an older one" };
-  return new ServiceError({ code: "state-taken", ...problem });
-}
-
-/** `detect/3` */
-function nameOf({ stage, partition }: StateOwner): string {
-  return `${stage}/${partition}`;
 }

@@ -3,7 +3,7 @@
  * store closes, and what to say then.
  */
 
-import { type Clock, secondMs } from "../clock.ts";
+import { type Clock, growingMs, secondMs } from "../clock.ts";
 import { ServiceError, shown } from "../error.ts";
 import type { PartitionLog } from "./kafka-batch.ts";
 
@@ -20,8 +20,8 @@ export interface OwnerSettings {
   readonly closing: AbortSignal;
 }
 
-const pauseMsMin = 50;
-const pauseMsMax = 2 * secondMs;
+const pauseMs = { min: 50, max: 2 * secondMs };
+
 /** Calls until it succeeds or the time is up; what is corrupt is not asked for again. */
 export async function insisted<T>(settings: OwnerSettings, act: () => Promise<T>): Promise<T> {
   const until = settings.clock.now() + settings.answerMsMax;
@@ -31,7 +31,7 @@ export async function insisted<T>(settings: OwnerSettings, act: () => Promise<T>
     } catch (error) {
       if (error instanceof ServiceError) throw error;
       if (settings.closing.aborted || settings.clock.now() >= until) {
-        throw unavailable(settings.place, "brokers that answer", textOf(error), error);
+        throw unanswered(settings.place, error);
       }
     }
     await pause(settings, attempt);
@@ -42,17 +42,12 @@ export async function insisted<T>(settings: OwnerSettings, act: () => Promise<T>
 export async function pause({ clock, closing }: OwnerSettings, attempt: number): Promise<void> {
   if (closing.aborted) return;
   const { promise, resolve } = Promise.withResolvers<void>();
-  const pauseMs = Math.min(pauseMsMax, pauseMsMin * 2 ** Math.min(attempt, 10));
   const end = () => resolve();
-  const cancel = clock.after(pauseMs, end);
+  const cancel = clock.after(growingMs(attempt, pauseMs), end);
   closing.addEventListener("abort", end);
   await promise;
   closing.removeEventListener("abort", end);
   cancel();
-}
-
-export function closedProblem(place: string): ServiceError {
-  return unavailable(place, "an open state", "a closed one");
 }
 
 export function unavailable(

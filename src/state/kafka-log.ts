@@ -8,23 +8,26 @@
  * client's life, and the next request begins another: its sockets may be dead.
  */
 
-import kafkajs, { type Broker, type Cluster, type Consumer } from "kafkajs";
+import type { Broker, Cluster } from "kafkajs";
 import type { Offset } from "../bus/bus.ts";
-import { brokerCode, KafkaClient, type KafkaConnection, rootOf } from "../bus/kafka-client.ts";
+import {
+  brokerCode,
+  KafkaClient,
+  type KafkaConnection,
+  placeOf,
+  rootOf,
+} from "../bus/kafka-client.ts";
+import { stateBatchBytesMax } from "../bus/kafka-specs.ts";
+import { foundTopics } from "../bus/kafka-topic-check.ts";
 import { ServiceError, shown, UnavailableError } from "../error.ts";
 import { NotAppended, type PartitionLog } from "./kafka-batch.ts";
 import { type LogRecord, parseStamp, type StoredRecord, stampText } from "./kafka-changelog.ts";
-
-/** Node finds no such name among the exports of the CommonJS package. */
-const { ConfigResourceTypes } = kafkajs;
 
 export interface TopicPartition {
   readonly topic: string;
   readonly partition: number;
 }
 
-/** What the topics must take: the largest batch of an owner and what it costs beside its texts. */
-const messageBytesNeeded = 32 * 1024 * 1024;
 /** How long the brokers may take to copy a batch; shorter than a request may take. */
 const copyMsMax = 6_000;
 /** A fetch is for records that are there. */
@@ -71,7 +74,6 @@ interface FetchedMessage {
 
 interface Life {
   readonly client: KafkaClient;
-  readonly consumer: Consumer;
   readonly cluster: Cluster;
   readonly known: Set<string>;
 }
@@ -93,7 +95,7 @@ export class KafkaLogs {
   }
 
   get place(): string {
-    return `kafka ${this.#connection.brokers.join(",")}`;
+    return placeOf(this.#connection);
   }
 
   /** Rejects when no broker answers. */
@@ -142,36 +144,24 @@ export class KafkaLogs {
 
   async #partitionsOf(topic: string): Promise<number> {
     const client = new KafkaClient(this.#connection);
-    const admin = client.kafka.admin();
-    admin.on("admin.network.request_timeout", () => client.dropSilent());
+    const admin = client.admin();
     try {
       await admin.connect();
-      const names = await admin.listTopics();
-      if (!names.includes(topic)) {
+      const found = (await foundTopics(admin, [topic])).get(topic);
+      if (found === undefined) {
         throw invalid(topic, "the topic: pipewarden topics --create", "none");
       }
-      const configNames = ["cleanup.policy", "max.message.bytes"];
-      const { resources } = await admin.describeConfigs({
-        includeSynonyms: false,
-        resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames }],
-      });
-      const entries = new Map(
-        resources.flatMap(({ configEntries }) => {
-          return configEntries.map(({ configName, configValue }) => [configName, configValue]);
-        }),
-      );
-      const policy = entries.get("cleanup.policy") ?? "";
+      const policy = found.configs.get("cleanup.policy") ?? "";
       // With "delete" beside it, rows of old would go although they are the last of their key.
       if (policy !== "compact") throw invalid(`${topic}: cleanup.policy`, "compact", policy);
-      const bytes = Number(entries.get("max.message.bytes"));
-      if (!(bytes >= messageBytesNeeded)) {
-        const expected = `at least ${messageBytesNeeded}`;
+      const bytes = Number(found.configs.get("max.message.bytes"));
+      if (!(bytes >= stateBatchBytesMax)) {
+        const expected = `at least ${stateBatchBytesMax}`;
         throw invalid(`${topic}: max.message.bytes`, expected, String(bytes));
       }
-      const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
-      return topics.find(({ name }) => name === topic)?.partitions.length ?? 0;
+      return found.partitions;
     } finally {
-      await client.close(() => admin.disconnect());
+      await client.close();
     }
   }
 
@@ -303,7 +293,7 @@ export class KafkaLogs {
   async #bear(): Promise<Life> {
     const client = new KafkaClient(this.#connection);
     let cluster: Cluster | undefined;
-    const consumer = client.kafka.consumer({
+    const consumer = client.consumer({
       groupId: this.#groupId,
       allowAutoTopicCreation: false,
       // kafkajs hands its cluster to the assigners only, when the consumer is made.
@@ -314,13 +304,12 @@ export class KafkaLogs {
         },
       ],
     });
-    consumer.on("consumer.network.request_timeout", () => client.dropSilent());
     try {
       await consumer.connect();
       if (cluster === undefined) throw new UnavailableError("kafkajs gave no cluster");
-      return { client, consumer, cluster, known: new Set() };
+      return { client, cluster, known: new Set() };
     } catch (error) {
-      await client.close(() => consumer.disconnect());
+      await client.close();
       throw error;
     }
   }
@@ -332,7 +321,7 @@ export class KafkaLogs {
     void this.#life?.then((current) => {
       if (current === life) this.#life = undefined;
     });
-    const ending = life.client.close(() => life.consumer.disconnect());
+    const ending = life.client.close();
     this.#ending.add(ending);
     void ending.finally(() => this.#ending.delete(ending));
   }

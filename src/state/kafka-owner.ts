@@ -20,14 +20,7 @@
 import type { Offset } from "../bus/bus.ts";
 import { type EpochMs, secondMs } from "../clock.ts";
 import { ServiceError } from "../error.ts";
-import {
-  closedProblem,
-  insisted,
-  type OwnerSettings,
-  pause,
-  textOf,
-  unavailable,
-} from "./kafka-answer.ts";
+import { insisted, type OwnerSettings, pause, textOf, unanswered } from "./kafka-answer.ts";
 import { checkSize, chunks, NotAppended, tooLarge } from "./kafka-batch.ts";
 import {
   type Changelog,
@@ -40,6 +33,7 @@ import {
   valueText,
 } from "./kafka-changelog.ts";
 import type { StateChanges } from "./stage-state.ts";
+import { closedState } from "./state.ts";
 
 /** An owner that heard nothing for this long looks at the log before it writes to it. */
 const heardMsMax = 10 * secondMs;
@@ -106,6 +100,7 @@ export class LogOwner {
       checkSize(records, this.#settings.place);
       if (this.#settings.clock.now() - this.#heardAt > heardMsMax) await this.#glance();
       await this.#write(records);
+      if (this.#outdated.size === 0) return;
       this.#written = new Map(records.map(({ key, value }) => [key, value]));
       try {
         await this.#mend();
@@ -135,7 +130,7 @@ export class LogOwner {
 
   #exclusive(act: () => Promise<void>): Promise<void> {
     const turn = this.#turn.then(() => {
-      if (this.#settings.closing.aborted) throw closedProblem(this.#settings.place);
+      if (this.#settings.closing.aborted) throw closedState(this.#settings.place);
       if (this.#ended !== undefined) throw this.#ended;
       return act();
     });
@@ -174,7 +169,7 @@ export class LogOwner {
         }
         if (closing.aborted || clock.now() >= until) {
           if (unknown) throw this.#end(this.#unknown(error));
-          throw unavailable(place, "brokers that answer", textOf(error), error);
+          throw unanswered(place, error);
         }
       }
       await pause(this.#settings, attempt);
@@ -253,7 +248,7 @@ export class LogOwner {
 
   #unknown(cause: unknown): ServiceError {
     const { place, closing } = this.#settings;
-    if (closing.aborted) return closedProblem(place);
+    if (closing.aborted) return closedState(place);
     const expected = `an answer within ${this.#settings.answerMsMax} ms`;
     const found = `none, and the commit may be saved: ${textOf(cause)}`;
     return new ServiceError({ code: "state-taken", place, expected, found }, { cause });

@@ -9,13 +9,13 @@
  * of the last minutes.
  */
 
-import type { KafkaConnection } from "../bus/kafka-client.ts";
+import { type KafkaConnection, realPause } from "../bus/kafka-client.ts";
 import { type Clock, type EpochMs, minuteMs, realClock } from "../clock.ts";
-import { closedProblem, type OwnerSettings, unanswered } from "./kafka-answer.ts";
+import { type OwnerSettings, unanswered } from "./kafka-answer.ts";
 import { KafkaLogs, type TopicPartition } from "./kafka-log.ts";
 import type { LogOwner } from "./kafka-owner.ts";
 import { openOwnedState } from "./kafka-taking.ts";
-import type { State, StateOwner, StateStore } from "./state.ts";
+import { closedState, type State, type StateOwner, type StateStore } from "./state.ts";
 
 /** How much was read to open a State. */
 export interface KafkaStateOpened extends StateOwner {
@@ -76,7 +76,7 @@ class KafkaState implements StateStore {
     const { topic, partition } = this.#placeOf(owner);
     const name = `${topic}/${partition}`;
     const place = `${this.#logs.place} ${name}`;
-    if (this.#closed !== undefined) throw closedProblem(place);
+    if (this.#closed !== undefined) throw closedState(place);
     this.#owners.get(name)?.end();
     this.#owners.delete(name);
     const startedAt: EpochMs = clock.now();
@@ -112,10 +112,8 @@ class KafkaState implements StateStore {
   async #close(): Promise<void> {
     this.#cancelCheck();
     this.#closing.abort();
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const cancel = clock.after(closeMsMax, resolve);
-    await Promise.race([late, Promise.all([...this.#owners.values()].map((o) => o.settled()))]);
-    cancel();
+    const settled = Promise.all([...this.#owners.values()].map((owner) => owner.settled()));
+    await Promise.race([settled, realPause(closeMsMax)]);
     await this.#logs.close();
   }
 

@@ -5,7 +5,15 @@
 
 import { ServiceError } from "../error.ts";
 import { type Position, StageState, type StateChanges, type StateContents } from "./stage-state.ts";
-import { commitChangesMax, type State, type StateOwner, type StateStore } from "./state.ts";
+import {
+  closedState,
+  commitChangesMax,
+  ownerName,
+  type State,
+  type StateOwner,
+  type StateStore,
+  takenState,
+} from "./state.ts";
 
 export function openMemoryState(): StateStore {
   return new MemoryState();
@@ -27,20 +35,20 @@ class MemoryState implements StateStore {
   readonly #states = new Map<string, Kept>();
   #closed = false;
 
-  async open({ stage, partition }: StateOwner): Promise<State> {
-    const owner = `${stage}/${partition}`;
-    if (this.#closed) throw closed();
-    let kept = this.#states.get(owner);
+  async open(owner: StateOwner): Promise<State> {
+    const name = ownerName(owner);
+    if (this.#closed) throw closedState(place);
+    let kept = this.#states.get(name);
     if (kept === undefined) {
       kept = { tables: new Map(), positions: new Map(), opened: 0 };
-      this.#states.set(owner, kept);
+      this.#states.set(name, kept);
     }
     const own = kept;
     const opened = ++own.opened;
     return new StageState(contentsOf(own), (changes) => {
-      if (this.#closed) throw closed();
-      if (own.opened !== opened) throw taken(owner);
-      checkSize(changes, owner);
+      if (this.#closed) throw closedState(place);
+      if (own.opened !== opened) throw takenState(place, owner);
+      checkSize(changes, name);
       keep(own, changes);
     });
   }
@@ -51,17 +59,6 @@ class MemoryState implements StateStore {
 }
 
 const place = "memory state";
-
-function closed(): ServiceError {
-  const problem = { place, expected: "an open state", found: "a closed one" };
-  return new ServiceError({ code: "state-unavailable", ...problem });
-}
-
-/** Said to a State whose owner has been opened again since. */
-function taken(owner: string): ServiceError {
-  const problem = { place, expected: `the newest opening of ${owner}`, found: "an older one" };
-  return new ServiceError({ code: "state-taken", ...problem });
-}
 
 /** As strict as the strictest store, so that what is too much for that shows here. */
 function checkSize({ tables, positions }: StateChanges, owner: string): void {

@@ -92,8 +92,8 @@ class Table<V> implements StateTable<V> {
 }
 
 /**
- * `save` writes all of a commit, or rejects and writes nothing; the changes then stay for another try
- * or a rollback.
+ * `save` writes all of a commit, or rejects and writes nothing; the changes then stay for another
+ * try or a rollback.
  */
 export class StageState implements State {
   readonly #save: (changes: StateChanges) => Promise<void> | undefined | void;

@@ -9,6 +9,7 @@
  */
 
 import type { Offset, Topic } from "../bus/bus.ts";
+import { ServiceError } from "../error.ts";
 
 /**
  * A named map of plain JSON values, whole in memory. Values are never changed in place: put a new
@@ -51,6 +52,23 @@ export interface State {
 export interface StateOwner {
   readonly stage: string;
   readonly partition: number;
+}
+
+/** `detect/3` */
+export function ownerName({ stage, partition }: StateOwner): string {
+  return `${stage}/${partition}`;
+}
+
+/** What a closed store, and each State of it, answers. */
+export function closedState(place: string): ServiceError {
+  const problem = { place, expected: "an open state", found: "a closed one" };
+  return new ServiceError({ code: "state-unavailable", ...problem });
+}
+
+/** Said to a State whose owner has been opened again since, in the same store. */
+export function takenState(place: string, owner: StateOwner): ServiceError {
+  const expected = `the newest opening of ${ownerName(owner)}`;
+  return new ServiceError({ code: "state-taken", place, expected, found: "an older one" });
 }
 
 /** Opens the states of one installation. */

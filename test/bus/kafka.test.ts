@@ -2,6 +2,7 @@
 
 import { createRequire } from "node:module";
 import fc from "fast-check";
+import { Partitioners } from "kafkajs";
 import { describe, expect, it } from "vitest";
 import type { BusTrouble, Offset, Topic } from "../../src/bus/bus.ts";
 import { KafkaAppends } from "../../src/bus/kafka-appends.ts";
@@ -226,7 +227,6 @@ function playedStreams(reach: Reach) {
   const streams = new KafkaStreams({
     group: "g",
     topics: {
-      partitionsOf: () => 1,
       topicOf: (name: string) => (name === "t.events" ? "events" : undefined),
       reach: async (_topic: Topic) => new Map([[0, brokers.reach]]),
     },
@@ -336,6 +336,26 @@ describe("kafka streams", () => {
 });
 
 describe("kafka client", () => {
+  it("disconnects what it has made, at each close", async () => {
+    const client = new KafkaClient({ brokers: ["broker.example:9092"], clientId: "test" });
+    const ended: string[] = [];
+    client.admin().on("admin.disconnect", () => void ended.push("admin"));
+    const consumer = client.consumer({ groupId: "g" });
+    consumer.on("consumer.disconnect", () => void ended.push("consumer"));
+    const producer = client.producer({ createPartitioner: Partitioners.DefaultPartitioner });
+    producer.on("producer.disconnect", () => void ended.push("producer"));
+    await client.close();
+    expect(ended.toSorted()).toEqual(["admin", "consumer", "producer"]);
+    await client.close();
+    expect(ended).toHaveLength(6);
+  });
+
+  it("closes all the same when one of them cannot be disconnected", async () => {
+    const client = new KafkaClient({ brokers: ["broker.example:9092"], clientId: "test" });
+    client.admin().disconnect = () => Promise.reject(new Error("no"));
+    await expect(client.close()).resolves.toBeUndefined();
+  });
+
   it("keeps kafkajs from arming a timer where nothing waits", () => {
     new KafkaClient({ brokers: ["broker.example:9092"], clientId: "test" });
     const load = createRequire(import.meta.url);

@@ -34,7 +34,7 @@ export async function watchCluster(settings: ClusterWatchSettings): Promise<Clus
   const client = new KafkaClient({ brokers: settings.brokers, clientId: "watch" });
   // Patient: brokers are killed while it watches.
   const retry = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 60 };
-  const admin = client.kafka.admin({ retry });
+  const admin = client.admin({ retry });
   await admin.connect();
 
   async function ends(topic: Topic): Promise<ReadonlyMap<number, number>> {
@@ -85,7 +85,7 @@ export async function watchCluster(settings: ClusterWatchSettings): Promise<Clus
         if (at >= 0) each(Number.parseInt(value.toString("latin1", at + marker.length), 10));
       });
     },
-    close: () => client.close(() => admin.disconnect()),
+    close: () => client.close(),
   };
 }
 
@@ -102,7 +102,7 @@ async function readAll(
   each: (value: Buffer) => void,
 ): Promise<void> {
   const client = new KafkaClient({ brokers, clientId: "reader" });
-  const consumer = client.kafka.consumer({ groupId: `reader-${topic}`, maxWaitTimeInMs: 100 });
+  const consumer = client.consumer({ groupId: `reader-${topic}`, maxWaitTimeInMs: 100 });
   const open = new Map([...left].filter(([, end]) => end > 0));
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   if (open.size === 0) resolve();
@@ -120,6 +120,6 @@ async function readAll(
     });
     await promise;
   } finally {
-    await client.close(() => consumer.disconnect());
+    await client.close();
   }
 }
