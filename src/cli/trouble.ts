@@ -5,7 +5,7 @@
 
 import type { BusTrouble } from "../bus/bus.ts";
 import { type Clock, type EpochMs, minuteMs } from "../clock.ts";
-import { isPassing, type ProblemCode, ServiceError, shown } from "../error.ts";
+import { codeOf, isPassing, type ProblemCode, shown } from "../error.ts";
 import type { Telemetry } from "../telemetry.ts";
 
 export interface TroubleSettings {
@@ -86,10 +86,6 @@ export class Trouble {
     this.#passingAt = now;
     return "warn";
   }
-}
-
-function codeOf(error: unknown): ProblemCode | undefined {
-  return error instanceof ServiceError ? error.problem.code : undefined;
 }
 
 /** It, or what it comes from, is not put right by trying again. */
